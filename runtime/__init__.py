@@ -1,0 +1,1 @@
+"""The plugs: settings, Postgres, Kafka, the embedded stack, telemetry."""

@@ -1,0 +1,184 @@
+"""What `safiri.toml` and the environment say. Secrets may be `{ env = "NAME" }`, `{ file = "…" }` or plain text.
+
+`load` raises `Refused` with one line that names the field; unknown keys are collected in `Settings.warnings`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from runtime.problems import Refused
+
+ProviderName = Literal["sautikit", "minivoice", "africastalking", "asterisk-queue-log", "neutral"]
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is no IANA time zone such as Africa/Nairobi") from None
+    return name
+
+
+def _secret(value: object) -> object:
+    """`{ env = … }` and `{ file = … }` are read here, once."""
+    if isinstance(value, Mapping):
+        if set(value) == {"env"}:
+            if value["env"] not in os.environ:
+                raise ValueError(f"the environment has no {value['env']}")
+            return os.environ[value["env"]]
+        if set(value) == {"file"}:
+            try:
+                return Path(str(value["file"])).read_text().strip()
+            except OSError as error:
+                raise ValueError(f"cannot read {value['file']}: {error.strerror}") from None
+        raise ValueError('a secret is text, { env = "NAME" } or { file = "PATH" }')
+    return value
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Tenant(Section):
+    timezone: Zone = "Africa/Nairobi"
+    country: str = "KE"
+    allow_private_endpoints: bool = False
+
+
+class Account(Section):
+    """One connection to one provider."""
+
+    provider: ProviderName
+    tenant: str = "default"
+    signing_secrets: list[Secret] = []
+    signature: Literal["required", "none"] = "required"
+    numbers: list[str] = []
+    api_key: Secret | None = None
+    api_url: str | None = None
+    rate_plan: str | None = None
+    retry_horizon_h: float = 33
+    presume_ended_after_s: int = Field(default=6 * 3600, ge=1)
+
+
+class Queue(Section):
+    threshold_s: float = 20
+    short_abandon_s: float = 5
+    max_wait_s: float | None = None
+    max_waiting: int | None = None
+    music: str | None = None
+    announce: str | None = None
+
+
+class Agent(Section):
+    number: str | None = None
+    sip: str | None = None
+    queues: list[str] = []
+    name: str | None = None
+    tenant: str = "default"
+    wrap_up_s: float = 0
+    ring_s: float = 30
+
+
+class Settings(BaseModel):
+    """The whole configuration. Paths are absolute."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenants: dict[str, Tenant] = {}
+    accounts: dict[str, Account] = {}
+    queues: dict[str, Queue] = {}
+    agents: dict[str, Agent] = {}
+    flows: dict[str, Any] = {}
+    config_path: Path | None = None
+    data_dir: Path = Path()
+    database_url: str | None = None
+    kafka_bootstrap: str | None = None
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8070, ge=0, le=65535)
+    public_url: str | None = None
+    kafka_partitions: int = Field(default=12, ge=1)
+    kafka_fsync: bool = False  # flush.messages=1 on the topics: an acknowledged delivery survives a power cut
+    publish_deadline_ms: int = Field(default=2000, ge=50)
+    spool_max_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    warnings: list[str] = []
+
+    def tenant(self, name: str) -> Tenant:
+        return self.tenants.get(name) or Tenant()
+
+    @property
+    def tenant_names(self) -> set[str]:
+        """Every tenant that is named anywhere; `default` is always there."""
+        return {"default", *self.tenants, *(account.tenant for account in self.accounts.values())}
+
+
+SCALARS = ("database_url", "kafka_bootstrap", "http_host", "http_port", "public_url", "kafka_partitions", "kafka_fsync",
+           "publish_deadline_ms", "spool_max_bytes")  # fmt: skip
+
+
+def default_data_dir() -> Path:
+    """/var/lib/safiri for root (whose home no other account can enter), else below the user's own data folder."""
+    if os.name == "posix" and os.geteuid() == 0:
+        return Path("/var/lib/safiri")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "safiri"
+
+
+def load(config: str | Path | None = None, data_dir: str | Path | None = None) -> Settings:
+    """Reads the file named by `config`, SAFIRI_CONFIG or ./safiri.toml; SAFIRI_… values win over the file's."""
+    path = _config_path(config)
+    content: dict[str, Any] = {}
+    if path:
+        try:
+            content = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise Refused(422, "No configuration", f"cannot read {path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise Refused(422, "Not TOML", f"{path}: {error}") from None
+    content |= {name: os.environ[f"SAFIRI_{name.upper()}"] for name in SCALARS if os.environ.get(f"SAFIRI_{name.upper()}")}
+    folder = data_dir or os.environ.get("SAFIRI_DATA_DIR") or content.get("data_dir") or default_data_dir()
+    known = {name: value for name, value in content.items() if name in Settings.model_fields}
+    known |= {"config_path": path, "data_dir": Path(folder).expanduser().resolve(), "warnings": []}
+    try:
+        settings = Settings.model_validate(known)
+    except ValidationError as error:
+        raise Refused(422, "Invalid configuration", f"{path or 'environment'}: {_first(error)}") from None
+    return settings.model_copy(update={"warnings": _warnings(settings, content)})
+
+
+def _config_path(config: str | Path | None) -> Path | None:
+    named = config or os.environ.get("SAFIRI_CONFIG")
+    if named:
+        return Path(named).resolve()
+    return Path("safiri.toml").resolve() if Path("safiri.toml").exists() else None
+
+
+def _first(error: ValidationError) -> str:
+    one = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in one['loc'])}: {one['msg'].removeprefix('Value error, ')}"
+
+
+def _warnings(settings: Settings, content: Mapping[str, Any]) -> list[str]:
+    """What is legal but probably not meant."""
+    found = [f"{name}: unknown key, ignored" for name in content if name not in (*Settings.model_fields, "flows")]
+    for group in ("tenants", "accounts", "queues", "agents"):
+        for name, section in getattr(settings, group).items():
+            found += [f"{group}.{name}.{key}: unknown key, ignored" for key in section.model_extra or {}]
+    for name, account in settings.accounts.items():
+        if account.signature == "none":
+            found.append(f"accounts.{name}: signature = \"none\": anybody who knows its address can post events")
+        elif not account.signing_secrets and account.provider in ("sautikit", "minivoice"):
+            found.append(f"accounts.{name}: no signing_secrets: every delivery will be refused")
+        if account.provider == "africastalking" and account.signature == "required":
+            found.append(f"accounts.{name}: Africa's Talking signs nothing: give it the address with ?token= that `safiri url hook {name}` prints")
+    return found
