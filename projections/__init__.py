@@ -1,0 +1,20 @@
+"""Remembers. The registry of projections, each one table and one pure function of a journey.
+
+To add one: write `projections/x.py` with a `PROJECTION` and add it to `PROJECTIONS`. No migration: a changed set of
+derived tables is a new generation, which `safiri migrate` makes and fills from the journal.
+"""
+
+from __future__ import annotations
+
+from projections import calls_table, journeys, labels, legs, menu_steps, queue_visits, segments
+from projections.shape import Projection
+
+PROJECTIONS: tuple[Projection, ...] = (
+    journeys.PROJECTION,
+    calls_table.PROJECTION,
+    legs.PROJECTION,
+    segments.PROJECTION,
+    queue_visits.PROJECTION,
+    menu_steps.PROJECTION,
+    labels.PROJECTION,
+)

@@ -1,0 +1,43 @@
+"""One row a journey: what lists filter and sort by, and the whole document that one journey's page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from calls.journey import Journey, document
+from projections.shape import Projection, Row, clean, key, metadata, moment, ms, number, text, texts, when
+
+TABLE = sa.Table(
+    "journeys", metadata, key("tenant"), key("journey_id"), text("account", required=True), text("provider", required=True),
+    text("direction"), text("caller"), text("called"), moment("started_at", required=True), moment("answered_at"), moment("ended_at"),
+    text("state", required=True), text("outcome", required=True), text("ended_by"), ms("total_ms"), ms("menu_ms"), ms("queue_ms"),
+    ms("ring_ms"), ms("talk_ms"), ms("hold_ms"), ms("bot_ms"), ms("max_wait_ms"), sa.Column("complete", sa.Boolean, nullable=False),
+    number("events"), moment("last_sign_at"), texts("anomalies"), texts("labels"),
+    sa.Column("attributes", pg.JSONB, nullable=False), text("document", required=True),
+    sa.Index(None, "tenant", "started_at", "journey_id"),
+    sa.Index(None, "tenant", "caller", "started_at"),
+    sa.Index(None, "tenant", "called", "started_at"),
+    sa.Index("journeys_open_idx", "tenant", "last_sign_at", postgresql_where=sa.text("state = 'open'")),
+)  # fmt: skip
+
+_encode = msgspec.json.Encoder().encode
+
+
+def rows(journey: Journey) -> Iterable[Row]:
+    spent = journey.durations
+    waits = [visit.wait_ms for visit in journey.queue_visits if visit.wait_ms is not None]
+    yield (
+        journey.tenant, journey.journey_id, journey.account, journey.provider, journey.direction, clean(journey.caller),
+        clean(journey.called), when(journey.started_at), when(journey.answered_at), when(journey.ended_at), journey.state,
+        journey.outcome, journey.ended_by, spent.total_ms, spent.menu_ms, spent.queue_ms, spent.ring_ms, spent.talk_ms,
+        spent.hold_ms, spent.bot_ms, max(waits, default=None), journey.complete, journey.events, when(journey.last_sign_at),
+        sorted({anomaly.code for anomaly in journey.anomalies}), [clean(label) for label in journey.labels],
+        _encode(journey.attributes).decode().replace("\\u0000", "\\ufffd"), clean(_encode(document(journey)).decode()),
+    )  # fmt: skip
+
+
+PROJECTION = Projection(TABLE, rows)

@@ -1,0 +1,28 @@
+"""One row a segment: a half-open stretch of a leg in one state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from calls.journey import Journey
+from projections.shape import Projection, Row, clean, key, metadata, moment, ms, text, when
+
+TABLE = sa.Table(
+    "segments", metadata, key("tenant"), key("journey_id"), key("call_sid"), key("leg"), key("n", sa.Integer), text("kind"),
+    moment("started_at"), moment("ended_at"), ms("duration_ms"), text("queue"), text("agent"),
+)  # fmt: skip
+
+
+def rows(journey: Journey) -> Iterable[Row]:
+    for call in journey.calls:
+        for leg in call.legs:
+            for n, segment in enumerate(leg.segments):
+                yield (
+                    journey.tenant, journey.journey_id, call.call_sid, clean(leg.leg), n, segment.kind, when(segment.started_at),
+                    when(segment.ended_at), segment.duration_ms, clean(segment.queue), clean(segment.agent),
+                )  # fmt: skip
+
+
+PROJECTION = Projection(TABLE, rows)

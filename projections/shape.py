@@ -1,0 +1,72 @@
+"""What a projection is: one table, and one pure function from a journey to that table's rows.
+
+The tables live in a schema of their own for each generation (`g1`, `g2`, …); readers see the live one through views of
+the same names in schema `live`. `DERIVED` is the schema's name in definitions, to be translated into either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from calls.clock import Micros, to_datetime
+from calls.journey import Journey
+
+DERIVED = "derived"
+LIVE = "live"
+metadata = sa.MetaData(schema=DERIVED)
+
+Row = tuple[Any, ...]
+Rows = Callable[[Journey], Iterable[Row]]
+
+
+class Projection(msgspec.Struct, frozen=True):
+    """`rows` gives tuples in the order of the table's columns; the key begins tenant, journey_id."""
+
+    table: sa.Table
+    rows: Rows
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+
+def key(name: str, type_: Any = sa.Text) -> sa.Column[Any]:
+    return sa.Column(name, type_, primary_key=True)
+
+
+def moment(name: str, *, required: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, sa.TIMESTAMP(timezone=True), nullable=not required)
+
+
+def text(name: str, *, required: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, sa.Text, nullable=not required)
+
+
+def ms(name: str) -> sa.Column[Any]:
+    """A duration in milliseconds."""
+    return sa.Column(name, sa.BigInteger)
+
+
+def number(name: str) -> sa.Column[Any]:
+    return sa.Column(name, sa.Integer)
+
+
+def texts(name: str) -> sa.Column[Any]:
+    return sa.Column(name, pg.ARRAY(sa.Text), nullable=False)
+
+
+def when(at: Micros | None) -> Any:
+    """A microsecond instant as Postgres takes it."""
+    return None if at is None else to_datetime(at)
+
+
+def clean(value: str | None) -> str | None:
+    """Text as a column can hold it: no NUL, no lone surrogate."""
+    if value is None or (value.isascii() and "\0" not in value):
+        return value
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
