@@ -1,0 +1,41 @@
+"""`safiri serve http|projector|worker`: one role in the foreground, any number of each."""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+import click
+
+from cli.options import common
+from runtime.settings import Settings
+
+# role -> the module whose `run(settings)` is that role until SIGTERM.
+ROLES = {"http": "api.server", "projector": "projections.consumer", "worker": "projections.worker"}
+GATE = "SAFIRI_GATE_FD"
+
+
+@click.command("serve")
+@click.argument("role", type=click.Choice(list(ROLES)))
+@click.option("--host", metavar="ADDRESS", help="http: listen here (default: the configuration's http_host).")
+@click.option("--port", type=click.IntRange(0, 65535), help="http: listen on this port (default: the configuration's http_port).")
+@common
+def command(settings: Settings, role: str, host: str | None, port: int | None) -> None:
+    """Run one role until SIGTERM."""
+    given = {"http_host": host, "http_port": port}
+    chosen = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+    module = importlib.import_module(ROLES[role])
+    wait_at_gate()
+    module.run(chosen)
+
+
+def wait_at_gate() -> None:
+    """Started early by `safiri up`, a role imports its code while the stack comes up, then waits here for the schema.
+
+    The gate is the read end of a pipe: its end of file says go. No gate, no wait.
+    """
+    gate = os.environ.pop(GATE, None)
+    if gate is not None:
+        while os.read(int(gate), 1):
+            pass
+        os.close(int(gate))
