@@ -1,0 +1,36 @@
+# Every target does its own set-up; nothing but make and Python >= 3.11 is needed beforehand.
+VENV := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup demo test check bench docs
+.DEFAULT_GOAL := setup
+
+setup: $(READY)
+
+# Again only when what is installed would differ.
+$(READY): requirements.lock requirements-java.lock pyproject.toml tools/setup tools/uv.lock
+	@PYTHON="$(PYTHON)" sh tools/setup
+
+demo: $(READY)
+	$(VENV)/safiri demo $(ARGS)
+
+test: $(READY)
+	$(VENV)/python -m pytest $(ARGS)
+
+check: $(READY)
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+	$(VENV)/deptry .
+
+bench: $(READY)
+	$(VENV)/python -m benchmarks $(ARGS)
+
+# mkdocs serves nothing else, so it is fetched only here.
+docs: .venv/.docs-ready
+	$(VENV)/mkdocs build --strict
+
+.venv/.docs-ready: $(READY) tools/docs.lock
+	$(VENV)/uv pip install --quiet --python $(VENV)/python --require-hashes -r tools/docs.lock
+	@touch $@
