@@ -131,7 +131,7 @@ class Journey(msgspec.Struct):
     state: State = "open"
     outcome: Outcome = "open"
     ended_by: EndedBy | None = None
-    durations: Durations = Durations()
+    durations: Durations = msgspec.field(default_factory=Durations)
     calls: list[Call] = []
     queue_visits: list[QueueVisit] = []
     menu_path: list[MenuStep] = []

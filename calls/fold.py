@@ -1,0 +1,192 @@
+"""The set of deliveries of linked calls → the journeys they tell. The one function that everything else stands on.
+
+Pure: any order, any duplication, any lateness of the deliveries gives the same journeys. It asks no clock; what time
+decides (a presumed end) is an event like the rest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import msgspec
+
+from calls.clock import Micros, milliseconds
+from calls.configuration import Configuration, valid_at
+from calls.events import CallStarted, Event
+from calls.finish_call import Finished, finish
+from calls.fold_call import PERSON, Building, read
+from calls.history import Delivery, Families, families, reading_order, stand
+from calls.journey import Anomaly, Call, Durations, Journey, Leg, Outcome, QueueVisit, journey_id
+from calls.outcome import outcome_of, who_hung_up
+from calls.providers import PROVIDERS
+
+VERSION = 1  # of the fold's meaning: a change makes `safiri migrate` rebuild
+MOST_EVENTS = 10_000  # of one journey; later ones are kept and counted, but not folded
+SKEW: Micros = 300_000_000  # a delivery that happened this much after we received it has another clock
+
+Facts = list[tuple[Event, str]]
+
+
+def fold(tenant: str, deliveries: list[Delivery], configurations: list[Configuration]) -> list[Journey]:
+    """The journeys of one group of linked calls, each with all ids of its calls. Every delivery is in exactly one."""
+    standing, conflicts = stand(deliveries)
+    if not standing:
+        return []
+    tied = families(standing)
+    by_stream: dict[str, list[Delivery]] = defaultdict(list)
+    for delivery in standing:
+        by_stream[delivery.stream].append(delivery)
+    lost: dict[str, list[Delivery]] = defaultdict(list)
+    for delivery in conflicts:
+        lost[delivery.stream].append(delivery)
+    return [
+        _journey(tenant, members, tied, by_stream=by_stream, lost=lost, configurations=configurations)
+        for members in tied.journeys
+        if any(sid in by_stream for call in members for sid in tied.calls[call])
+    ]
+
+
+def _journey(
+    tenant: str, members: list[int], tied: Families, *, by_stream: dict[str, list[Delivery]], lost: dict[str, list[Delivery]],
+    configurations: list[Configuration],
+) -> Journey:  # fmt: skip
+    sids = [sid for call in members for sid in tied.calls[call]]
+    everything = [delivery for sid in sids for delivery in by_stream.get(sid, ())]
+    configuration = valid_at(configurations, min(delivery.received_at for delivery in everything))
+    country = configuration.country(tenant)
+    read_until = _bound(everything)
+    finished: dict[int, Finished] = {}
+    for call in members:
+        parts = [delivery for sid in tied.calls[call] for delivery in by_stream.get(sid, ()) if reading_order(delivery) <= read_until]
+        if parts:
+            finished[call] = _call(parts, tied.calls[call], aliases=tied.aliases, configuration=configuration, country=country)
+    root = _root(finished, tied)
+    journey = _assembled(tenant, root, finished)
+    journey.call_sids = sids
+    journey.events = len(everything) + sum(len(lost.get(sid, ())) for sid in sids)
+    journey.anomalies = _anomalies(finished, everything, conflicts=[one for sid in sids for one in lost.get(sid, ())], tied=tied)
+    _labels(journey, everything)
+    return journey
+
+
+def _bound(everything: list[Delivery]) -> tuple[Micros, int, str]:
+    keys = sorted(map(reading_order, everything))
+    return keys[min(len(keys), MOST_EVENTS) - 1]
+
+
+def _call(parts: list[Delivery], sids: list[str], *, aliases: set[str], configuration: Configuration, country: str) -> Finished:
+    ranks = [PROVIDERS[name].sid_rank for name in dict.fromkeys(part.provider for part in parts) if name in PROVIDERS]
+    ordered = sorted(sids, key=lambda sid: (max((rank(sid) for rank in ranks), default=0), sid in aliases, sid))
+    if len(parts) > 1:
+        parts.sort(key=reading_order)
+    facts: Facts = [(fact, part.event_id) for part in parts for fact in part.facts]
+    if len(facts) > len(parts):  # what one delivery says beside its first fact may belong earlier
+        facts.sort(key=lambda pair: (pair[0].at, pair[0].rank, pair[1]))
+    building = Building(ordered[0], configuration, facts[0][0].at)
+    building.last_at = max((fact.at for fact, _ in facts if fact.rank != 96), default=0)
+    read(building, facts)
+    first = next((part for part in parts if isinstance(part.facts[0], CallStarted)), parts[0])
+    call = Call(ordered[0], first.account, first.provider, building.first_at, aliases=ordered[1:])
+    return finish(building, call, country)
+
+
+def _root(finished: dict[int, Finished], tied: Families) -> Finished:
+    """The call without a parent, then the earliest start, then the smallest SID."""
+    return min(
+        finished.items(),
+        key=lambda item: (tied.parents.get(item[0]) in finished, item[1].call.started_at, item[1].call.call_sid),
+    )[1]
+
+
+def _assembled(tenant: str, root: Finished, finished: dict[int, Finished]) -> Journey:
+    others = sorted((one for one in finished.values() if one is not root), key=lambda one: (one.call.started_at, one.call.call_sid))
+    parts = [root, *others]
+    call = root.call
+    journey = Journey(tenant, journey_id(tenant, call.call_sid), call.account, call.provider, call.started_at)
+    journey.direction, journey.caller, journey.called = call.direction, call.caller, call.called
+    journey.answered_at, journey.ended_at = call.answered_at, call.ended_at
+    journey.calls = [part.call for part in parts]
+    journey.queue_visits = sorted((visit for part in parts for visit in part.building.visits), key=lambda one: (one.entered_at, one.queue))
+    journey.menu_path = sorted((step for part in parts for step in part.building.steps), key=lambda one: one.at)
+    _name_agents(journey)
+    over = all(part.ended for part in parts)
+    presumed = any(part.presumed for part in parts)
+    journey.state = "open" if not over else "presumed_ended" if presumed else "ended"
+    journey.durations = _durations(journey)
+    journey.outcome = outcome_of(journey, root, parts)
+    journey.ended_by = who_hung_up(root) if root.ended else None
+    journey.complete = journey.state == "ended" and all(map(_whole, parts))
+    journey.last_sign_at = max(part.building.last_at for part in parts)
+    return journey
+
+
+def _whole(part: Finished) -> bool:
+    """Everything that this provider sends of a call has come."""
+    provider = PROVIDERS.get(part.call.provider)
+    types = part.building.types
+    return part.building.whole and (provider is None or bool(provider.starts & types and provider.ends & types))
+
+
+def _name_agents(journey: Journey) -> None:
+    """The agent of a visit is the person who answered it: the nearest answer for that queue, each answer used once."""
+    legs: list[Leg] = [leg for call in journey.calls for leg in call.legs if leg.agent and leg.answered_at is not None]
+    for visit in journey.queue_visits:
+        if visit.outcome != "answered" or visit.left_at is None:
+            continue
+        fits = [leg for leg in legs if leg.kind in PERSON and leg.queue in (None, visit.queue)]
+        if fits:
+            left = visit.left_at
+            nearest = min(fits, key=lambda leg: (leg.queue is None, abs((leg.answered_at or 0) - left), leg.leg))
+            visit.agent = nearest.agent
+            legs.remove(nearest)
+
+
+def _durations(journey: Journey) -> Durations:
+    spent = Durations()
+    if journey.ended_at is not None:
+        spent.total_ms = milliseconds(journey.started_at, journey.ended_at)
+    for call in journey.calls:
+        for leg in call.legs:
+            for segment in leg.segments:
+                length = segment.duration_ms or 0
+                if segment.kind != "wrap_up":
+                    field = f"{segment.kind}_ms"
+                    setattr(spent, field, getattr(spent, field) + length)
+    return spent
+
+
+def _anomalies(
+    finished: dict[int, Finished], everything: list[Delivery], *, conflicts: list[Delivery], tied: Families
+) -> list[Anomaly]:
+    found = [anomaly for part in finished.values() for anomaly in part.building.anomalies]
+    for conflict in conflicts:
+        found.append(Anomaly("conflicting_copy", "it came again under the same event id with another body; the first received stands", [conflict.event_id]))
+    for delivery in everything:
+        if delivery.at - delivery.received_at > SKEW:
+            late = round((delivery.at - delivery.received_at) / 1_000_000)
+            found.append(Anomaly("clock_skew", f"its time is {late} s after it was received", [delivery.event_id]))
+    for part in finished.values():
+        if part.ended and not _begins(part):
+            found.append(Anomaly("missing_start", f"the beginning of call {part.call.call_sid} was not received", []))
+    if len(everything) > MOST_EVENTS:
+        found.append(Anomaly("too_many_events", f"{len(everything)} events; those after the first {MOST_EVENTS} are kept but not folded", []))
+    for a, b in tied.refused:
+        found.append(Anomaly("too_many_calls", f"the link of {a} and {b} would make the journey too large; they stay apart", []))
+    return sorted(found)
+
+
+def _begins(part: Finished) -> bool:
+    provider = PROVIDERS.get(part.call.provider)
+    return provider is None or bool(provider.starts & part.building.types)
+
+
+def _labels(journey: Journey, everything: list[Delivery]) -> None:
+    """Attributes (a later value replaces an earlier one) and the names that came from outside."""
+    labels: dict[str, None] = {}
+    for delivery in sorted(everything, key=reading_order):
+        for fact in delivery.facts:
+            if fact.attributes:
+                journey.attributes = journey.attributes | fact.attributes
+            if isinstance(fact, CallStarted):
+                labels |= {name: None for name in (fact.client_request_id, fact.journey_id) if name}
+    journey.labels = list(labels)

@@ -1,0 +1,296 @@
+"""One call from its facts in reading order: legs with their segments, queue visits, menu path.
+
+Facts may be missing, repeated or contradictory. Repeating a state changes nothing; what is missing is concluded from what
+follows and said in an anomaly; an interval that ends before it starts counts 0. `Building` is what grows while reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from calls import events as e
+from calls.clock import Micros
+from calls.configuration import Configuration
+from calls.journey import Anomaly, AnomalyCode, Leg, MenuStep, QueueVisit, Segment
+
+PERSON = ("agent", "external", "sip")
+
+
+class Building(msgspec.Struct):
+    """A call while its facts are read. `sid` is the id under which they are reported."""
+
+    sid: str
+    configuration: Configuration
+    first_at: Micros
+    started_at: Micros | None = None
+    started: e.CallStarted | None = None
+    seen: e.CallSeen | None = None
+    direction: e.Direction | None = None
+    answered_at: Micros | None = None
+    ended: e.Event | None = None  # CallEnded | CallFailed | CallPresumedEnded
+    ended_by: e.EndedBy = "unknown"
+    last_at: Micros = 0
+    legs: dict[str, Leg] = {}
+    current: dict[str, str] = {}  # the sender's leg id -> ours (a leg id used again is another leg)
+    open_segments: dict[str, Segment] = {}  # our leg id + kind
+    visits: list[QueueVisit] = []
+    left_early: dict[str, list[e.QueueLeft]] = {}  # left at the very instant of an entry that reads after it
+    menu: Segment | None = None
+    menu_name: str | None = None
+    menu_left_early: dict[str | None, Micros] = {}
+    menus: list[Segment] = []
+    steps: list[MenuStep] = []
+    waiting_step: MenuStep | None = None
+    joined_at: Micros | None = None
+    failure: e.CallFailed | None = None
+    handed_over: bool = False
+    recorded: bool = False
+    hints: set[str] = set()
+    types: set[str] = set()
+    anomalies: list[Anomaly] = []
+    whole: bool = True
+
+
+def read(building: Building, facts: list[tuple[e.Event, str]]) -> Building:
+    """Reads (fact, event id) in order."""
+    for fact, event_id in facts:
+        handler = HANDLERS.get(type(fact))
+        building.types.add(e.name_of(fact))
+        if handler:
+            handler(building, fact, event_id)
+    return building
+
+
+def note(building: Building, code: AnomalyCode, detail: str, *event_ids: str) -> None:
+    building.anomalies.append(Anomaly(code, detail, [one for one in event_ids if one]))
+
+
+# ---------------------------------------------------------------- the call itself
+
+
+def _started(b: Building, fact: e.CallStarted, _: str) -> None:
+    if b.started_at is None:
+        b.started_at, b.started = fact.at, fact
+    if b.started and b.started is not fact:  # a second source may know what the first left out
+        b.started = msgspec.structs.replace(
+            b.started, from_=b.started.from_ or fact.from_, to=b.started.to or fact.to, direction=b.started.direction or fact.direction
+        )
+
+
+def _seen(b: Building, fact: e.CallSeen, _: str) -> None:
+    known = b.seen
+    b.seen = fact if known is None else msgspec.structs.replace(
+        known, from_=known.from_ or fact.from_, to=known.to or fact.to, direction=known.direction or fact.direction
+    )  # fmt: skip
+
+
+def _answered(b: Building, fact: e.CallAnswered, _: str) -> None:
+    if b.answered_at is None:
+        b.answered_at = fact.at
+
+
+def _ended(b: Building, fact: e.CallEnded, _: str) -> None:
+    if b.ended is None or isinstance(b.ended, e.CallPresumedEnded):
+        b.ended = fact
+    if b.ended_by == "unknown":
+        b.ended_by = fact.ended_by
+    b.direction = b.direction or fact.direction
+
+
+def _failed(b: Building, fact: e.CallFailed, _: str) -> None:
+    b.failure = b.failure or fact
+    if b.ended is None or isinstance(b.ended, e.CallPresumedEnded):
+        b.ended = fact
+
+
+def _presumed(b: Building, fact: e.CallPresumedEnded, _: str) -> None:
+    if b.ended is None:
+        b.ended = fact
+
+
+def _unrecognised(b: Building, fact: e.Unrecognised, event_id: str) -> None:
+    note(b, "unknown_event", f"{fact.name or 'a delivery'} is not understood: {fact.reason or 'kept as it came'}", event_id)
+
+
+# ---------------------------------------------------------------- menus
+
+
+def _menu_entered(b: Building, fact: e.MenuEntered, _: str) -> None:
+    if b.menu and b.menu_name == fact.menu and b.menu.started_at == fact.at:
+        return  # said twice
+    _close_menu(b, fact.at)
+    b.menu, b.menu_name = Segment("menu", fact.at), fact.menu
+    b.menus.append(b.menu)
+    b.waiting_step = MenuStep(b.sid, fact.at, fact.menu, None)
+    b.steps.append(b.waiting_step)
+    if b.menu_left_early.get(fact.menu) == fact.at:
+        _close_menu(b, fact.at)
+
+
+def _menu_digits(b: Building, fact: e.MenuDigits, _: str) -> None:
+    step, menu = b.waiting_step, fact.menu or b.menu_name
+    if step and step.menu == menu:
+        step.digits, step.timed_out, step.at = fact.digits, fact.timed_out, fact.at
+        b.waiting_step = None
+        return
+    again = MenuStep(b.sid, fact.at, menu, fact.digits, fact.timed_out)
+    if not b.steps or b.steps[-1] != again:
+        b.steps.append(again)
+
+
+def _menu_left(b: Building, fact: e.MenuLeft, _: str) -> None:
+    if b.menu is None or (fact.menu is not None and b.menu_name not in (None, fact.menu)):
+        b.menu_left_early[fact.menu] = fact.at
+        return
+    _close_menu(b, fact.at)
+
+
+def _close_menu(b: Building, at: Micros) -> None:
+    if b.menu:
+        b.menu.ended_at = at
+    b.menu, b.menu_name, b.waiting_step = None, None, None
+
+
+# ---------------------------------------------------------------- queues
+
+
+def _queue_entered(b: Building, fact: e.QueueEntered, _: str) -> None:
+    if b.menu and b.menu.started_at < fact.at:
+        _close_menu(b, fact.at)
+    if _open_visit(b, fact.queue):
+        return  # entered while in it: nothing new
+    visit = QueueVisit(b.sid, fact.queue, fact.at, None, "waiting", priority=fact.priority)
+    b.visits.append(visit)
+    early = b.left_early.get(fact.queue)
+    if early and early[0].at == fact.at:
+        left = early.pop(0)
+        visit.left_at, visit.outcome = left.at, left.reason
+
+
+def _queue_left(b: Building, fact: e.QueueLeft, _: str) -> None:
+    visit = _open_visit(b, fact.queue)
+    if visit:
+        visit.left_at, visit.outcome = fact.at, fact.reason
+        return
+    closed = [one for one in b.visits if one.queue == fact.queue and (one.left_at, one.outcome) == (fact.at, fact.reason)]
+    if not closed:  # the same exit said twice is nothing new
+        b.left_early.setdefault(fact.queue, []).append(fact)
+
+
+def _open_visit(b: Building, queue: str) -> QueueVisit | None:
+    return next((visit for visit in reversed(b.visits) if visit.queue == queue and visit.left_at is None), None)
+
+
+# ---------------------------------------------------------------- legs
+
+
+def _leg(b: Building, name: str, at: Micros, *, fresh: bool) -> Leg:
+    """The leg of that name; `fresh` begins another one where the last of that name is over."""
+    ours = b.current.get(name)
+    if ours is not None and not (fresh and b.legs[ours].ended_at is not None):
+        return b.legs[ours]
+    n = sum(1 for known in b.legs if known == name or known.startswith(f"{name}#"))
+    ours = name if n == 0 else f"{name}#{n + 1}"
+    b.current[name] = ours
+    b.legs[ours] = Leg(ours, "external", at)
+    return b.legs[ours]
+
+
+def _describe(b: Building, leg: Leg, fact: e.LegStarted | e.LegAnswered) -> None:
+    leg.address = leg.address or fact.to
+    leg.queue = leg.queue or fact.queue
+    leg.agent = leg.agent or fact.agent or b.configuration.agents.get(leg.address or "")
+    if fact.kind:
+        leg.kind = fact.kind
+    elif leg.kind == "external" and leg.agent:
+        leg.kind = "agent"
+    elif leg.kind == "external" and (leg.address or "").startswith("sip:"):
+        leg.kind = "sip"
+
+
+def _leg_started(b: Building, fact: e.LegStarted, _: str) -> None:
+    leg = _leg(b, fact.leg, fact.at, fresh=True)
+    _describe(b, leg, fact)
+
+
+def _leg_answered(b: Building, fact: e.LegAnswered, _: str) -> None:
+    known = b.current.get(fact.leg)
+    over = known is not None and b.legs[known].answered_at is not None and b.legs[known].ended_at is not None
+    leg = _leg(b, fact.leg, fact.at, fresh=over)
+    _describe(b, leg, fact)
+    if leg.answered_at is None:
+        leg.answered_at = fact.at
+    if b.menu and leg.kind != "bot" and b.menu.started_at < fact.at:
+        _close_menu(b, fact.at)
+
+
+def _leg_ended(b: Building, fact: e.LegEnded, _: str) -> None:
+    leg = _leg(b, fact.leg, fact.at, fresh=False)
+    if fact.agent and not leg.agent:
+        leg.agent, leg.kind = fact.agent, "agent" if leg.kind == "external" else leg.kind
+    if leg.ended_at is None:
+        leg.ended_at, leg.ended_by, leg.cause = fact.at, fact.ended_by, fact.cause
+
+
+def _hold_started(b: Building, fact: e.HoldStarted, _: str) -> None:
+    name = b.current.get(fact.leg, fact.leg)
+    b.open_segments.setdefault(name, Segment("hold", fact.at))
+
+
+def _hold_ended(b: Building, fact: e.HoldEnded, event_id: str) -> None:
+    name = b.current.get(fact.leg, fact.leg)
+    hold = b.open_segments.pop(name, None)
+    if hold is None:
+        note(b, "unmatched_event", f"leg {fact.leg}: a hold ended that had not started", event_id)
+        return
+    hold.ended_at = fact.at
+    if name not in b.legs and name != "caller":
+        _leg(b, name, hold.started_at, fresh=False)
+    if name == "caller":
+        b.menus.append(hold)
+    else:
+        b.legs[name].segments.append(hold)
+
+
+# ---------------------------------------------------------------- bots, rooms, recordings
+
+
+def _bot(b: Building, fact: e.BotStarted, _: str) -> None:
+    leg = _leg(b, fact.leg, fact.at, fresh=True)
+    leg.kind = "bot"
+    if leg.answered_at is None:
+        leg.answered_at = fact.at
+    if b.menu and b.menu.started_at < fact.at:
+        _close_menu(b, fact.at)
+
+
+def _bot_turn(b: Building, fact: e.BotTurn, _: str) -> None:
+    _leg(b, fact.leg, fact.at, fresh=False).kind = "bot"
+
+
+def _bot_over(b: Building, fact: e.BotHandedOver | e.BotEnded, _: str) -> None:
+    leg = _leg(b, fact.leg, fact.at, fresh=False)
+    leg.kind = "bot"
+    b.handed_over = b.handed_over or isinstance(fact, e.BotHandedOver)
+    if leg.ended_at is None:
+        leg.ended_at, leg.ended_by = fact.at, "platform"
+
+
+def _joined(b: Building, fact: e.ConferenceJoined, _: str) -> None:
+    if b.joined_at is None:
+        b.joined_at = fact.at
+
+
+Handler = Callable[[Building, "e.Event", str], None]
+HANDLERS: dict[type[e.Event], Handler] = {  # type: ignore[assignment]
+    e.CallStarted: _started, e.CallSeen: _seen, e.CallAnswered: _answered, e.CallEnded: _ended, e.CallFailed: _failed,
+    e.CallPresumedEnded: _presumed, e.Unrecognised: _unrecognised,
+    e.MenuEntered: _menu_entered, e.MenuDigits: _menu_digits, e.MenuLeft: _menu_left,
+    e.QueueEntered: _queue_entered, e.QueueLeft: _queue_left,
+    e.LegStarted: _leg_started, e.LegAnswered: _leg_answered, e.LegEnded: _leg_ended,
+    e.HoldStarted: _hold_started, e.HoldEnded: _hold_ended,
+    e.BotStarted: _bot, e.BotTurn: _bot_turn, e.BotHandedOver: _bot_over, e.BotEnded: _bot_over,
+    e.ConferenceJoined: _joined,
+}  # fmt: skip

@@ -1,0 +1,32 @@
+"""Connections to Postgres: one plain psycopg connection for the projector's transactions, one engine for what people ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+
+from runtime.problems import Retry
+
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.AdminShutdown, psycopg.errors.CannotConnectNow)
+CLASHED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable)
+
+
+def connect(database_url: str, *, name: str, **options: Any) -> psycopg.Connection[Any]:
+    """A connection in UTC. Raises Retry where Postgres does not answer within 5 s."""
+    try:
+        return psycopg.connect(
+            database_url, application_name=f"safiri {name}", connect_timeout=5, options="-c timezone=UTC", prepare_threshold=3, **options
+        )
+    except psycopg.OperationalError as error:
+        raise Retry(f"Postgres does not answer: {str(error).strip().splitlines()[-1]}") from error
+
+
+def engine(database_url: str, *, name: str, size: int = 8) -> sa.Engine:
+    """A pool for short reads: 15 s at most a statement, broken connections noticed before use."""
+    url = sa.make_url(database_url).set(drivername="postgresql+psycopg")
+    return sa.create_engine(
+        url, pool_size=size, max_overflow=4, pool_timeout=5, pool_pre_ping=True, pool_recycle=600,
+        connect_args={"application_name": f"safiri {name}", "connect_timeout": 5, "options": "-c timezone=UTC -c statement_timeout=15s"},
+    )  # fmt: skip
