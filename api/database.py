@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import sqlalchemy as sa
 
 from projections.shape import DERIVED, LIVE
+from runtime.postgres import engine
 from runtime.problems import Retry
 
-STATEMENT_MS = 15_000
 
+def reader(database_url: str, *, name: str = "api", size: int = 8) -> sa.Engine:
+    """An engine that only reads: derived tables through the views of schema `live`, every statement a transaction of its own."""
+    made = engine(database_url, name=name, size=size)
 
-def open_engine(url: str, *, size: int = 8, writes: bool = False) -> sa.Engine:
-    """An engine on the libpq address `url`, derived tables seen through the views of schema `live`. Statements end after 15 s.
+    def prepare(connection: psycopg.Connection[Any], _: object) -> None:
+        connection.prepare_threshold = None  # a rebuild exchanges the views: a plan kept from before would fail
+        connection.execute("SET default_transaction_read_only = on")
+        connection.commit()
 
-    Every statement is a transaction of its own unless `writes`.
-    """
-    settings = f"-c statement_timeout={STATEMENT_MS} -c timezone=UTC" + ("" if writes else " -c default_transaction_read_only=on")
-
-    def connect() -> psycopg.Connection[tuple[object, ...]]:
-        # no prepared statements: a rebuild exchanges the views, and a plan kept from before would fail
-        return psycopg.connect(url, connect_timeout=3, options=settings, application_name="safiri api", prepare_threshold=None)
-
-    engine = sa.create_engine(
-        "postgresql+psycopg://", creator=connect, pool_size=size, max_overflow=2, pool_timeout=5, pool_pre_ping=True, pool_recycle=1800
-    )
-    return engine.execution_options(schema_translate_map={DERIVED: LIVE}, **({} if writes else {"isolation_level": "AUTOCOMMIT"}))
+    sa.event.listen(made, "connect", prepare)
+    return made.execution_options(schema_translate_map={DERIVED: LIVE}, isolation_level="AUTOCOMMIT")
 
 
 @contextmanager
@@ -36,20 +32,20 @@ def away_is_retry() -> Iterator[None]:
     """Turns what SQLAlchemy says of an absent, unready or overloaded Postgres into `Retry`; a fault in a query stays what it is."""
     try:
         yield
-    except sa.exc.TimeoutError as error:
-        raise Retry("all connections to Postgres are in use: ask again, or ask for less at once") from error
-    except sa.exc.DBAPIError as error:
+    except sa.exc.SQLAlchemyError as error:
         reason = reason_of(error)
         if reason is None:
             raise
         raise Retry(reason) from error
 
 
-def reason_of(error: sa.exc.DBAPIError) -> str | None:
+def reason_of(error: sa.exc.SQLAlchemyError) -> str | None:
     """What to say where an error of the driver means that Postgres cannot answer now; None where it is our fault."""
-    cause = error.orig
+    if isinstance(error, sa.exc.TimeoutError):
+        return "all connections to Postgres are in use: ask again, or ask for less at once"
+    cause = getattr(error, "orig", None)
     if isinstance(cause, psycopg.errors.QueryCanceled):
-        return f"the question took longer than {STATEMENT_MS // 1000} s: narrow it, for example with from and to"
+        return "the question took longer than 15 s: narrow it, for example with from and to"
     if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
         return "the schema is not there yet: `safiri migrate` makes it"
     if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):

@@ -64,13 +64,11 @@ async def _fields(request: Request, error: Exception) -> Response:
 
 
 async def _database(request: Request, error: Exception) -> Response:
-    if isinstance(error, sa.exc.TimeoutError):
-        return await _retry(request, Retry("all connections to Postgres are in use: ask again, or ask for less at once"))
-    if isinstance(error, sa.exc.DBAPIError):
-        if isinstance(error.orig, psycopg.DataError):
-            return answer(Refused(422, "Invalid request", "a value cannot be read by the database: use plain text"))
-        if reason := reason_of(error):
-            return await _retry(request, Retry(reason))
+    assert isinstance(error, sa.exc.SQLAlchemyError)
+    if isinstance(getattr(error, "orig", None), psycopg.DataError):
+        return answer(Refused(422, "Invalid request", "a value cannot be read by the database: use plain text"))
+    if reason := reason_of(error):
+        return await _retry(request, Retry(reason))
     return await _bug(request, error)
 
 

@@ -1,0 +1,162 @@
+"""What a list is asked for: every filter of `GET /v1/journeys` by name, how its text is read, and how the OpenAPI describes it.
+
+`parse` collects every fault before it refuses (422), each under the name of its parameter. An unknown name is a fault too:
+a filter that is not understood must never mean "everything".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+import msgspec
+
+from api.cursors import Place, decode, filters_digest
+from calls.clock import Micros, parse_time, to_datetime
+from calls.journey import ANOMALIES, DIRECTIONS, OUTCOMES, STATES
+from calls.parties import readable
+from runtime.problems import FieldError, Refused
+
+Value: TypeAlias = str | int
+MOST = 500
+USUAL = 50
+BIGINT = 2**63 - 1
+LONGEST = 1024
+ATTRIBUTE = "attr."
+_ZONED = re.compile(r"(?:[Zz]|[+-]\d\d:?\d\d)$", re.ASCII)
+_SPACE_FOR_PLUS = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)", re.ASCII)  # a `+` that was not percent-encoded
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """One page of a list. `filters` are sorted by name; times are µs, `attr.NAME` keeps its prefix; `after` is None on the first page."""
+
+    filters: dict[str, Value]
+    digest: str
+    limit: int = USUAL
+    after: Place | None = None
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """`read` gives the value or raises ValueError with what to write instead; `schema` is its JSON Schema."""
+
+    read: Callable[[str, str], Value]
+    says: str
+    schema: dict[str, object]
+
+
+def parse(items: Iterable[tuple[str, str]], *, tenant: str, country: str) -> Asked:
+    """`items` are names and texts as they came. Raises Refused 422 that names every parameter at fault."""
+    given: dict[str, str] = {}
+    read: dict[str, Value] = {}
+    errors: list[FieldError] = []
+    for name, text in items:
+        try:
+            if name in given:
+                raise ValueError("given twice: give it once")
+            given[name] = text
+            if name != "cursor":
+                read[name] = value_of(name, text, country)
+        except ValueError as error:
+            errors.append({"field": name or "(no name)", "detail": str(error)})
+    if not errors and "from" in read and "to" in read and int(read["from"]) > int(read["to"]):
+        errors = [{"field": "from", "detail": "from is later than to: exchange them"}]
+    if errors:
+        raise Refused(422, "Invalid request", "; ".join(f"{one['field']}: {one['detail']}" for one in errors)[:2000], errors=errors)
+    limit = int(read.pop("limit", USUAL))
+    filters = dict(sorted(read.items()))
+    digest = filters_digest(tenant, filters)
+    return Asked(filters, digest, limit, decode(given["cursor"], digest) if "cursor" in given else None)
+
+
+def value_of(name: str, text: str, country: str) -> Value:
+    """One parameter's value. Raises ValueError with a sentence for whoever wrote it."""
+    if not name.isprintable():
+        raise ValueError("no parameter has such a name")
+    known = FILTERS.get(name) or (_ATTRIBUTE if name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE) else None)
+    if known is None:
+        raise ValueError(f"unknown parameter; known are {', '.join(FILTERS)}, {ATTRIBUTE}NAME and cursor")
+    if not text.strip():
+        raise ValueError("empty: give a value or leave it out")
+    if "\0" in text or len(text) > LONGEST or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError(f"give plain text of at most {LONGEST} characters")
+    return known.read(text, country)
+
+
+def _time(text: str, country: str) -> Micros:
+    written = _SPACE_FOR_PLUS.sub("+", text.strip())
+    at = parse_time(written)
+    if at is None:
+        raise ValueError("no time: write it as 2026-01-31T08:00:00Z")
+    if not _ZONED.search(written):
+        raise ValueError("a time without a zone: add Z for UTC or an offset such as +03:00")
+    try:
+        to_datetime(at)
+    except OverflowError:
+        raise ValueError("a time outside the years 1 to 9999") from None
+    return at
+
+
+def _party(text: str, country: str) -> str:
+    party = readable(text, country)
+    if party is None:
+        raise ValueError("no phone number, short code, sip: address or `anonymous`: write a number such as +254712345678 or 0712345678")
+    return party
+
+
+def _text(text: str, country: str) -> str:
+    return text
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str, str], str]:
+    def read(text: str, country: str) -> str:
+        if text not in choices:
+            raise ValueError(f"not one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _whole(least: int, most: int) -> Callable[[str, str], int]:
+    def read(text: str, country: str) -> int:
+        if not re.fullmatch(r"-?\d{1,30}", text.strip(), re.ASCII) or not least <= int(text) <= most:
+            raise ValueError(f"not a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _choice(says: str, choices: tuple[str, ...]) -> Filter:
+    return Filter(_one_of(choices), says, {"type": "string", "enum": list(choices)})
+
+
+_MS = Filter(_whole(0, BIGINT), "milliseconds", {"type": "integer", "minimum": 0, "maximum": BIGINT})
+_PARTY: dict[str, object] = {"type": "string", "minLength": 1, "examples": ["+254712345678", "0712 345 678"]}
+_WHEN: dict[str, object] = {"type": "string", "format": "date-time"}
+_WORD: dict[str, object] = {"type": "string", "minLength": 1, "maxLength": LONGEST}
+_ATTRIBUTE = Filter(_text, "The attribute NAME has this text (numbers and booleans as JSON writes them).", _WORD)
+
+FILTERS: dict[str, Filter] = {
+    "from": Filter(_time, "started_at is this or later (RFC 3339 with a zone).", _WHEN),
+    "to": Filter(_time, "started_at is before this (RFC 3339 with a zone).", _WHEN),
+    "caller": Filter(_party, "Who called, in any writing of the number.", _PARTY),
+    "called": Filter(_party, "Who was called, in any writing of the number.", _PARTY),
+    "number": Filter(_party, "Caller or called.", _PARTY),
+    "agent": Filter(_text, "This agent had a leg or took the caller from a queue.", _WORD),
+    "queue": Filter(_text, "The caller was in this queue, or a leg came from it.", _WORD),
+    "outcome": _choice("What became of the caller.", OUTCOMES),
+    "direction": _choice("Of the root call.", DIRECTIONS),
+    "state": _choice("Whether it is over.", STATES),
+    "min_wait_ms": msgspec.structs.replace(_MS, says="The longest queue visit lasted at least this many milliseconds."),
+    "min_duration_ms": msgspec.structs.replace(_MS, says="The whole lasted at least this many milliseconds."),
+    "anomaly": _choice("Something of this kind is odd about it.", ANOMALIES),
+    "account": Filter(_text, "Of this account.", _WORD),
+    "limit": Filter(_whole(1, MOST), "Rows a page.", {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL}),
+}
+
+
+def openapi_parameters() -> list[dict[str, object]]:
+    """The parameters of the list as OpenAPI 3.1 has them; `attr.NAME` is in the description, for OpenAPI cannot say it."""
+    found = [{"name": name, "in": "query", "required": False, "description": one.says, "schema": one.schema} for name, one in FILTERS.items()]
+    cursor = {"type": "string", "minLength": 1}
+    return [*found, {"name": "cursor", "in": "query", "required": False, "description": "next_cursor of the page before.", "schema": cursor}]
