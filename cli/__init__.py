@@ -6,10 +6,12 @@ code; it raises `Refused` for 2 and `Missing` for 3.
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -116,9 +118,6 @@ def _quiet_pipe() -> int:
 
 def _bug(error: Exception, data_dir: Path | None) -> int:
     """One line for the person; the traceback goes to a file beside the other logs, or after the line where there is none."""
-    import datetime
-    import traceback
-
     text = "".join(traceback.format_exception(error))
     try:
         if data_dir is None or not data_dir.is_dir():

@@ -1,5 +1,8 @@
-"""`python -m cli` is `safiri`: how the roles are started, whatever the scripts' folder is called."""
+"""`python -m cli` is `safiri`: how `safiri up` starts the roles, whatever the scripts' folder is called."""
 
-from cli import main
+import sys
 
+from cli import gate, main
+
+gate.wait(sys.argv[1:])
 main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 
 import click
 
@@ -12,7 +11,6 @@ from runtime.settings import Settings
 
 # role -> the module whose `run(settings)` is that role until SIGTERM.
 ROLES = {"http": "api.server", "projector": "projections.consumer", "worker": "projections.worker"}
-GATE = "SAFIRI_GATE_FD"
 
 
 @click.command("serve")
@@ -24,18 +22,4 @@ def command(settings: Settings, role: str, host: str | None, port: int | None) -
     """Run one role until SIGTERM."""
     given = {"http_host": host, "http_port": port}
     chosen = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
-    module = importlib.import_module(ROLES[role])
-    wait_at_gate()
-    module.run(chosen)
-
-
-def wait_at_gate() -> None:
-    """Started early by `safiri up`, a role imports its code while the stack comes up, then waits here for the schema.
-
-    The gate is the read end of a pipe: its end of file says go. No gate, no wait.
-    """
-    gate = os.environ.pop(GATE, None)
-    if gate is not None:
-        while os.read(int(gate), 1):
-            pass
-        os.close(int(gate))
+    importlib.import_module(ROLES[role]).run(chosen)

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from runtime.problems import Missing, Refused
 
@@ -52,7 +53,7 @@ class Home:
 
     def wait_for_leftovers(self) -> list[str]:
         """Waits for what a killed start left behind: it has had its signal and is ending. Returns the names of those met."""
-        left = [(name, pid, began) for name, (pid, began) in _read(self.path / "children.json").items()]
+        left = [(name, int(pid), int(began)) for name, (pid, began) in _read(self.path / "children.json").items()]
         met = [name for name, pid, began in left if began and _started(pid) == began]
         end = time.monotonic() + LAST_START_S
         for _, pid, began in left:
@@ -91,7 +92,7 @@ def _started(pid: int) -> int:
     return 0 if state in "ZX" else int(rest[18])
 
 
-def _read(path: Path) -> dict[str, object]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):

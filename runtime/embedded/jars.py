@@ -42,8 +42,9 @@ class Jar(NamedTuple):
 
 def pinned() -> list[Jar]:
     return [
-        Jar(*coordinates.split(":"), digest, int(size))
-        for coordinates, digest, size in (line.split() for line in LOCK.read_text().splitlines() if line[:1] not in ("", "#"))
+        Jar(group, artifact, version, digest, int(size))
+        for coordinates, digest, size in (line.split() for line in LOCK.read_text().splitlines() if not line.startswith("#"))
+        for group, artifact, version in (coordinates.split(":"),)
     ]
 
 

@@ -70,7 +70,7 @@ def prepare(home: Path, broker: int, controller: int) -> spawn.Part:
     (folder / "log4j2.properties").write_text(LOGGING)
     # Sorted by name: archives of loaded classes are refused when the order of the path changes.
     path = ":".join(str(jar) for jar in sorted(libraries.glob("*.jar")))
-    command = [runtime, *JVM, f"-Dlog4j2.configurationFile={folder}/log4j2.properties", "-cp", path]
+    command: spawn.Command = [runtime, *JVM, f"-Dlog4j2.configurationFile={folder}/log4j2.properties", "-cp", path]
     if not (log / "bootstrap.checkpoint").exists():
         spawn.run([*command, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", _cluster_id(), "-c", properties])
     env = {name: value for name, value in os.environ.items() if name not in ("CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")}
@@ -110,10 +110,8 @@ def _fetch() -> Path:
     done = subprocess.run(
         spawn.shimmed([sys.executable, "-P", "-m", "runtime.embedded.jars"]), stdout=subprocess.PIPE, text=True, check=False
     )
-    if done.returncode == 3:
-        raise Missing(done.stdout.strip())
     if done.returncode:
-        raise RuntimeError(f"fetching Kafka ended with {done.returncode}")
+        raise Missing(done.stdout.strip() or f"Kafka could not be fetched (exit code {done.returncode})")
     return jars.bundle()
 
 

@@ -45,31 +45,53 @@ def binaries() -> Path:
     return Path(spec.origin).parent / "pginstall/bin"
 
 
-def url(home: Path, port: int) -> str:
-    return f"postgresql://{USER}:{(home / 'postgres/password').read_text()}@127.0.0.1:{port}/{DATABASE}"
+class Cluster:
+    """The server of one data directory. Raises Missing where the account it runs as cannot reach the data."""
 
+    def __init__(self, home: Path, port: int) -> None:
+        self.home, self.port, self.account = home, port, spawn.borrowed_account()
+        if self.account and not spawn.may_enter(home, self.account):
+            raise Missing(
+                f"as root, PostgreSQL runs as the account `{self.account.name}`, which cannot enter {home}: "
+                "name another folder with --data-dir, such as /var/lib/safiri"
+            )
+        self.folder = spawn.make_folder(home / "postgres", self.account)
+        self.password = self.folder / "password"
+        if not self.password.exists():
+            _write_password(self.password, self.account)
 
-def prepare(home: Path, port: int) -> spawn.Part:
-    """Makes the cluster where there is none; returns what to run. Raises Missing where its account cannot reach the data."""
-    account = spawn.borrowed_account()
-    if account and not spawn.may_enter(home, account):
-        raise Missing(f"as root, PostgreSQL runs as `{account.name}`, which cannot enter {home}: name another folder with --data-dir, such as /var/lib/safiri")
-    folder = spawn.make_folder(home / "postgres", account)
-    bin_dir = _reachable(binaries(), home, account)
-    data = folder / "data"
-    if not (data / "PG_VERSION").exists():
-        _make_cluster(folder, bin_dir, account)
-    settings = [word for name, value in CONFIG.items() for word in ("-c", f"{name}={value}")]
-    return spawn.Part(
-        name="postgres",
-        argv=[bin_dir / "postgres", "-D", data, "-p", str(port), *settings],
-        answers=lambda: answers(port),
-        stop_signal=signal.SIGINT,  # "fast"; SIGTERM would wait for clients for ever
-        account=account,
-        env=ENV,
-        cwd="/",
-        before=lambda: _forget_stale_pid(data),
-    )
+    @property
+    def url(self) -> str:
+        return f"postgresql://{USER}:{self.password.read_text()}@127.0.0.1:{self.port}/{DATABASE}"
+
+    def prepare(self) -> spawn.Part:
+        """Makes the cluster where there is none; returns what to run."""
+        bin_dir, data = _reachable(binaries(), self.home, self.account), self.folder / "data"
+        if not (data / "PG_VERSION").exists():
+            self._initialise(bin_dir, data)
+        settings = [word for name, value in CONFIG.items() for word in ("-c", f"{name}={value}")]
+        return spawn.Part(
+            name="postgres",
+            argv=[bin_dir / "postgres", "-D", data, "-p", str(self.port), *settings],
+            answers=lambda: answers(self.port),
+            stop_signal=signal.SIGINT,  # "fast"; SIGTERM would wait for clients for ever
+            account=self.account,
+            env=ENV,
+            cwd="/",
+            before=lambda: _forget_reused_pid(data),
+        )
+
+    def _initialise(self, bin_dir: Path, data: Path) -> None:
+        """initdb into a scratch folder, then one rename: a first start that is killed leaves nothing half made."""
+        scratch = self.folder / "making"
+        shutil.rmtree(scratch, ignore_errors=True)
+        spawn.run(
+            [bin_dir / "initdb", "-D", scratch, "-U", USER, "-E", "UTF8", "--auth=scram-sha-256", f"--pwfile={self.password}",
+             "--locale-provider=builtin", "--locale=C.UTF-8"], self.account, env=ENV,
+        )  # fmt: skip
+        alone: spawn.Command = [bin_dir / "postgres", "--single", "-D", scratch, "postgres"]
+        spawn.run(alone, self.account, stdin=f"CREATE DATABASE {DATABASE};\n", env=ENV)
+        scratch.rename(data)
 
 
 def answers(port: int, host: str = "127.0.0.1") -> bool:
@@ -81,21 +103,6 @@ def answers(port: int, host: str = "127.0.0.1") -> bool:
             return wire.recv(1) == b"R"
     except OSError:
         return False
-
-
-def _make_cluster(folder: Path, bin_dir: Path, account: spawn.Account | None) -> None:
-    """initdb into a scratch folder, then one rename: a first start that is killed leaves nothing half made."""
-    scratch, password = folder / "making", folder / "password"
-    shutil.rmtree(scratch, ignore_errors=True)
-    if not password.exists():
-        _write_password(password, account)
-    spawn.run(
-        [bin_dir / "initdb", "-D", scratch, "-U", USER, "-E", "UTF8", "--auth=scram-sha-256", f"--pwfile={password}",
-         "--locale-provider=builtin", "--locale=C.UTF-8"], account, env=ENV,
-    )  # fmt: skip
-    alone = [bin_dir / "postgres", "--single", "-D", scratch, "-c", "shared_preload_libraries=pg_stat_statements"]
-    spawn.run([*alone, "postgres"], account, stdin=f"CREATE DATABASE {DATABASE};\n", env=ENV)
-    scratch.rename(folder / "data")
 
 
 def _write_password(path: Path, account: spawn.Account | None) -> None:
@@ -132,7 +139,20 @@ def _open_to_all(folder: Path) -> None:
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
 
 
-def _forget_stale_pid(data: Path) -> None:
-    """After a kill the pid in the file may by now be another program's, and Postgres would not start. The data directory's
-    lock is ours and the last server's end was waited for, so no server of ours can be alive."""
-    (data / "postmaster.pid").unlink(missing_ok=True)
+def _forget_reused_pid(data: Path) -> None:
+    """After a crash the pid in `postmaster.pid` may be another program's, and Postgres would refuse to start. The file goes
+    only where that pid lives and nothing at all works in the data directory: else Postgres itself knows best what is stale."""
+    file = data / "postmaster.pid"
+    try:
+        pid = int(file.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return
+    if Path(f"/proc/{pid}").exists() and not any(_works_in(process, data) for process in Path("/proc").glob("[0-9]*")):
+        file.unlink()
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    try:
+        return (process / "cwd").readlink() == folder
+    except OSError:
+        return False

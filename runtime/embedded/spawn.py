@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from runtime.problems import Missing
 
@@ -43,7 +43,7 @@ class Part:
 
     name: str
     argv: Command
-    answers: Callable[[], bool] = lambda: True
+    answers: Callable[[], bool] | None = None  # None: it answers nobody, running is enough
     stop_signal: signal.Signals = signal.SIGTERM
     account: Account | None = None  # None: as whoever we are
     env: Mapping[str, str] | None = None  # None: ours
@@ -103,7 +103,7 @@ def run(argv: Command, account: Account | None = None, *, stdin: str | None = No
         raise RuntimeError(f"{Path(argv[0]).name} ended with {done.returncode}: {done.stdout.strip()[-2000:]}")
 
 
-def start(part: Part, log: IO[bytes], pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+def start(part: Part, log: int, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Main thread only. A session of its own, so that a terminal's Ctrl-C reaches only us and the order of stopping is ours."""
     part.before()
     argv = shimmed(part.argv, part.account, part.stop_signal)
