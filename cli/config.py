@@ -1,0 +1,29 @@
+"""`safiri config check`: reads the configuration as every role would."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from cli.options import as_json, common
+from runtime.settings import Settings
+
+
+@click.group("config")
+def command() -> None:
+    """Check the configuration."""
+
+
+@command.command("check")
+@as_json
+@common
+def check(settings: Settings, as_json: bool) -> None:
+    """Exit 0 where the configuration holds; 2 and the field where it does not. Warnings are said and stop nothing."""
+    if as_json:
+        shown = {"file": str(settings.config_path) if settings.config_path else None, "accounts": sorted(settings.accounts), "warnings": settings.warnings}
+        click.echo(json.dumps(shown, indent=2))
+        return
+    for warning in settings.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"ok: {settings.config_path or 'no safiri.toml, defaults only'}; accounts: {', '.join(sorted(settings.accounts)) or 'none'}")
