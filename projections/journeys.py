@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import msgspec
@@ -18,6 +19,7 @@ TABLE = sa.Table(
     ms("ring_ms"), ms("talk_ms"), ms("hold_ms"), ms("bot_ms"), ms("max_wait_ms"), sa.Column("complete", sa.Boolean, nullable=False),
     number("events"), moment("last_sign_at"), texts("anomalies"), texts("labels"),
     sa.Column("attributes", pg.JSONB, nullable=False), text("document", required=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
     sa.Index(None, "tenant", "started_at", "journey_id"),
     sa.Index(None, "tenant", "caller", "started_at"),
     sa.Index(None, "tenant", "called", "started_at"),
@@ -25,6 +27,12 @@ TABLE = sa.Table(
 )  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def digest(journey: Journey) -> bytes:
+    """128 bits over everything that a journey says, and so over all its rows in all projections."""
+    return hashlib.blake2b(_pack(journey), digest_size=16).digest()
 
 
 def rows(journey: Journey) -> Iterable[Row]:
@@ -37,6 +45,7 @@ def rows(journey: Journey) -> Iterable[Row]:
         spent.hold_ms, spent.bot_ms, max(waits, default=None), journey.complete, journey.events, when(journey.last_sign_at),
         sorted({anomaly.code for anomaly in journey.anomalies}), [clean(label) for label in journey.labels],
         _encode(journey.attributes).decode().replace("\\u0000", "\\ufffd"), clean(_encode(document(journey)).decode()),
+        digest(journey),
     )  # fmt: skip
 
 

@@ -124,9 +124,6 @@ CREATE TABLE safiri.generations (
 );
 CREATE UNIQUE INDEX generations_one_live ON safiri.generations ((true)) WHERE state = 'live';
 
--- The switch that every projector holds shared and a rebuild takes alone for its last step.
-CREATE TABLE safiri.gate (id boolean PRIMARY KEY DEFAULT true CHECK (id));
-INSERT INTO safiri.gate DEFAULT VALUES;
 
 -- Calls that changed while a generation is being built.
 CREATE TABLE safiri.touched (

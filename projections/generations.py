@@ -1,0 +1,74 @@
+"""Generations of derived tables: one schema each; the live one is what projectors write and views show.
+
+A projector holds the gate shared during a transaction; a rebuild takes it alone for its last step and the switch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from calls.fold import VERSION
+from projections import PROJECTIONS, call_index
+from projections.shape import DERIVED, LIVE
+
+GATE = 0x5AF1_0001  # advisory lock
+MAKING = 0x5AF1_0002  # one rebuild at a time
+TABLES: tuple[sa.Table, ...] = (call_index.TABLE, *(projection.table for projection in PROJECTIONS))
+STORAGE = "WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2)"
+
+
+def definitions(n: int) -> list[str]:
+    """The statements that make generation `n`."""
+    dialect = pg.dialect()  # type: ignore[no-untyped-call]
+    made = []
+    for table in TABLES:
+        made.append(f"{str(CreateTable(table).compile(dialect=dialect)).strip()} {STORAGE}")
+        made += [str(CreateIndex(index).compile(dialect=dialect)).strip() for index in sorted(table.indexes, key=lambda one: str(one.name))]
+    return [statement.replace(f"{DERIVED}.", f"g{n}.") for statement in made]
+
+
+def fingerprint() -> str:
+    """Changes when the derived tables' shape or the fold's version does: then the live generation is of the past."""
+    return hashlib.sha256("\n".join([*definitions(0), f"fold {VERSION}"]).encode()).hexdigest()[:16]
+
+
+def make(connection: psycopg.Connection[Any], state: str) -> int:
+    """Makes the next generation's tables; returns its number."""
+    row = connection.execute("SELECT coalesce(max(n), 0) + 1 FROM safiri.generations").fetchone()
+    n = int(row[0]) if row else 1
+    connection.execute(f"CREATE SCHEMA g{n}")
+    for statement in definitions(n):
+        connection.execute(statement)
+    connection.execute("INSERT INTO safiri.generations (n, state, fingerprint) VALUES (%s, %s, %s)", (n, state, fingerprint()))
+    return n
+
+
+def show(connection: psycopg.Connection[Any], n: int) -> None:
+    """Points the views at generation `n`, in the caller's transaction."""
+    for table in TABLES:
+        connection.execute(f"DROP VIEW IF EXISTS {LIVE}.{table.name}")
+        connection.execute(f"CREATE VIEW {LIVE}.{table.name} AS SELECT * FROM g{n}.{table.name}")
+
+
+def drop(connection: psycopg.Connection[Any], n: int) -> None:
+    connection.execute(f"DROP SCHEMA IF EXISTS g{n} CASCADE")
+    connection.execute("DELETE FROM safiri.generations WHERE n = %s", (n,))
+
+
+def enter(cursor: psycopg.Cursor[Any]) -> tuple[int, bool]:
+    """(the live generation, whether another is being built). Holds the gate until the transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (GATE,))
+    cursor.execute("SELECT n, state FROM safiri.generations WHERE state IN ('live', 'building')")
+    found = {state: n for n, state in cursor.fetchall()}
+    return found["live"], "building" in found
+
+
+def use(cursor: psycopg.Cursor[Any], n: int) -> None:
+    """Unqualified names are generation `n`'s until the transaction ends."""
+    cursor.execute(f"SET LOCAL search_path = g{n}, pg_temp, pg_catalog")

@@ -1,0 +1,135 @@
+"""The journal: every delivery once, its copies counted, in the projector's own transaction. Append-only.
+
+A delivery is known by (tenant, stream, account, event id, digest of its body): the same again is a copy, another body under
+the same id is a second row (a conflict, which the fold resolves).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+
+from calls.clock import Micros, to_datetime, to_micros
+from calls.envelope import Envelope
+from calls.events import Event, Unrecognised
+from calls.history import Delivery
+from calls.providers import PROVIDERS, Delivered
+
+Stream = tuple[str, str]  # tenant, call SID
+
+
+class Arrival(msgspec.Struct, gc=False):
+    """An envelope and where it lay in the log."""
+
+    envelope: Envelope
+    topic: str
+    partition: int
+    offset: int
+    new: bool = True
+
+
+COLUMNS = (
+    "n int", "tenant text", "stream text", "account text", "event_id text", "digest bytea", "stream_kind text", "receipt uuid",
+    "received_at timestamptz", "provider text", "source text", "signature text", "content_type text", "headers text", "body bytea",
+    "topic text", "partition int", '"offset" bigint', "import_id text",
+)  # fmt: skip
+NAMES = ", ".join(column.rsplit(" ", 1)[0] for column in COLUMNS[1:])
+TYPES = [column.rsplit(" ", 1)[1] for column in COLUMNS]
+KEY = "tenant, stream, account, event_id, digest, stream_kind"
+SAME = " AND ".join(f"j.{name} = i.{name}" for name in KEY.split(", "))
+
+
+def prepare(connection: psycopg.Connection[Any]) -> None:
+    """The scratch table of this connection."""
+    connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS incoming ({', '.join(COLUMNS)}) ON COMMIT DELETE ROWS")
+
+
+def append(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival]) -> set[Stream]:
+    """Appends, marks what was not new (`Arrival.new`), and returns the call streams whose history changed."""
+    with cursor.copy(f"COPY incoming ({', '.join(column.rsplit(' ', 1)[0] for column in COLUMNS)}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(TYPES)
+        for n, arrival in enumerate(arrivals):
+            copy.write_row(_row(n, arrival))
+    cursor.execute(f"INSERT INTO safiri.journal ({NAMES}) SELECT {NAMES} FROM incoming ORDER BY {KEY}, n ON CONFLICT DO NOTHING")
+    earlier: set[Stream] = set()
+    if cursor.rowcount < len(arrivals):
+        earlier = _copies(cursor, arrivals)
+    changed = {(one.envelope.tenant, one.envelope.stream) for one in arrivals if one.new and one.envelope.stream_kind == "call"}
+    return changed | earlier
+
+
+def _row(n: int, arrival: Arrival) -> tuple[Any, ...]:
+    one = arrival.envelope
+    return (
+        n, one.tenant, one.stream, one.account, one.event_id, bytes.fromhex(one.digest), one.stream_kind, uuid.UUID(one.receipt),
+        to_datetime(one.received_at), one.provider, one.source, one.signature, one.content_type,
+        msgspec.json.encode(one.headers).decode() if one.headers else None, one.raw,
+        arrival.topic, arrival.partition, arrival.offset, one.import_id or None,
+    )  # fmt: skip
+
+
+def _copies(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival]) -> set[Stream]:
+    """Keeps the copies, and moves a delivery's receipt back where a copy was received earlier; returns those call streams."""
+    cursor.execute(
+        f'SELECT i.n FROM incoming i JOIN safiri.journal j ON {SAME} WHERE (j.topic, j.partition, j."offset") <> (i.topic, i.partition, i."offset")'
+    )
+    for (n,) in cursor.fetchall():
+        arrivals[n].new = False
+    cursor.execute(
+        f"INSERT INTO safiri.journal_copies ({KEY}, receipt, received_at, signature) "
+        f"SELECT {', '.join('i.' + name for name in KEY.split(', '))}, i.receipt, i.received_at, i.signature "
+        f"FROM incoming i JOIN safiri.journal j ON {SAME} WHERE j.receipt <> i.receipt ORDER BY {', '.join('i.' + k for k in KEY.split(', '))} "
+        "ON CONFLICT DO NOTHING"
+    )
+    cursor.execute(
+        f"UPDATE safiri.journal j SET received_at = i.received_at "
+        f"FROM (SELECT {KEY}, min(received_at) AS received_at FROM incoming GROUP BY {KEY}) i "
+        f"WHERE {SAME} AND i.received_at < j.received_at RETURNING j.tenant, j.stream, j.stream_kind"
+    )
+    return {(tenant, stream) for tenant, stream, kind in cursor.fetchall() if kind == "call"}
+
+
+# ---------------------------------------------------------------- reading it back
+
+
+def parse(provider: str, delivered: Delivered, stream: str) -> list[Event]:
+    """The facts of a delivery, at least one. A parser that fails is our bug: what it failed on is kept as unrecognised."""
+    known = PROVIDERS.get(provider)
+    try:
+        facts = known.parse(delivered) if known else []
+        reason = "" if known else f"no provider {provider!r}"
+    except Exception as error:  # the journal is the truth: one bad parser must not stop the rest
+        facts, reason = [], f"the {provider} parser failed: {type(error).__name__}"
+    return facts or [Unrecognised(call_sid=stream, at=delivered.received_at, reason=reason or "nothing recognised")]
+
+
+def of_arrival(arrival: Arrival) -> Delivery:
+    one = arrival.envelope
+    delivered = Delivered(one.raw, one.content_type, one.headers, one.received_at, one.account)
+    facts = parse(one.provider, delivered, one.stream)
+    return Delivery(one.stream, one.account, one.provider, one.event_id, bytes.fromhex(one.digest), one.received_at, facts)
+
+
+def history(cursor: psycopg.Cursor[Any], streams: Iterable[Stream]) -> dict[Stream, list[Delivery]]:
+    """Every delivery of these calls, as the journal has it."""
+    asked = sorted(set(streams))
+    if not asked:
+        return {}
+    cursor.execute(
+        "SELECT j.tenant, j.stream, j.account, j.provider, j.event_id, j.digest, j.received_at, j.content_type, j.headers, j.body "
+        "FROM unnest(%s::text[], %s::text[]) AS a (tenant, stream) "
+        "JOIN safiri.journal j ON j.tenant = a.tenant AND j.stream = a.stream AND j.stream_kind = 'call'",
+        ([tenant for tenant, _ in asked], [stream for _, stream in asked]),
+        binary=True,
+    )
+    found: dict[Stream, list[Delivery]] = {}
+    for tenant, stream, account, provider, event_id, digest, received_at, content_type, headers, body in cursor:
+        at: Micros = to_micros(received_at)
+        delivered = Delivered(body, content_type, msgspec.json.decode(headers) if headers else {}, at, account)
+        facts = parse(provider, delivered, stream)
+        found.setdefault((tenant, stream), []).append(Delivery(stream, account, provider, event_id, digest, at, facts))
+    return found

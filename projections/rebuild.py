@@ -1,0 +1,203 @@
+"""Refolds the whole journal into a new generation beside the live one, and switches in one transaction, or only compares.
+
+Live traffic goes on: projectors note which calls they touch meanwhile; those are folded again until few remain, then the gate
+is taken, the rest is done, and readers see the new tables at once. Nothing is ever emitted. Killed half-way, the next run starts anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import psycopg
+
+from projections import generations, journal, store
+from projections.journal import Stream
+from projections.project import configurations
+from projections.refold import Memory, Outcome, refold
+from runtime.postgres import connect
+from runtime.problems import Refused
+
+BATCH = 2000  # calls a transaction
+FEW = 200  # touched calls that are left for the last, gated step
+SHOWN = 50  # differences
+Progress = Callable[[int], None]
+
+
+class Difference(msgspec.Struct):
+    """One cell (or row: column "") that is not what the journal says. Values as JSON."""
+
+    table: str
+    key: dict[str, Any]
+    column: str
+    live: Any
+    rebuilt: Any
+
+
+class Report(msgspec.Struct):
+    """What a rebuild did. `roots`: table -> {"rows", "digest"} of the rebuilt generation."""
+
+    generation: int
+    calls: int
+    switched: bool
+    roots: dict[str, dict[str, Any]]
+    differences: list[Difference]
+    broken: int
+
+
+def rebuild(database_url: str, *, verify: bool = False, projection: str | None = None, progress: Progress = lambda done: None) -> Report:
+    """Raises Refused where another rebuild is under way or `projection` is unknown, Retry where Postgres is away."""
+    if projection is not None and projection not in {table.name for table in generations.TABLES}:
+        names = ", ".join(sorted(table.name for table in generations.TABLES))
+        raise Refused(422, "Unknown projection", f"there is no projection {projection!r}; known: {names}")
+    with connect(database_url, name="rebuild", autocommit=True) as connection:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (generations.MAKING,)).fetchone()
+        if not row or not row[0]:
+            raise Refused(409, "Rebuild under way", "another rebuild is running; wait for it to end")
+        journal.prepare(connection)
+        store.prepare(connection)
+        return Rebuild(connection, progress).run(verify=verify, projection=projection)
+
+
+class Rebuild:
+    """One run on one connection (autocommit; every step is its own transaction)."""
+
+    def __init__(self, connection: psycopg.Connection[Any], progress: Progress):
+        self.connection, self.progress = connection, progress
+        self.memory = Memory()
+        self.broken: dict[Stream, str] = {}
+        self.calls = 0
+        self.n = 0
+
+    def run(self, *, verify: bool, projection: str | None) -> Report:
+        self._begin()
+        try:
+            self._fill()
+            while self._touched(limit=BATCH) > FEW:
+                pass
+            return self._last(verify=verify, projection=projection)
+        except BaseException:
+            self.connection.rollback()
+            generations.drop(self.connection, self.n)
+            raise
+
+    def _begin(self) -> None:
+        for (old,) in self.connection.execute("SELECT n FROM safiri.generations WHERE state = 'building'").fetchall():
+            generations.drop(self.connection, old)  # of a run that was killed
+        with self.connection.transaction():
+            self.connection.execute("TRUNCATE safiri.touched")
+            self.n = generations.make(self.connection, "building")
+        with self.connection.transaction():  # whoever began before it was known as building has ended after this
+            self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (generations.GATE,))
+
+    def _fill(self) -> None:
+        after: Stream = ("", "")
+        while True:
+            with self.connection.transaction(), self.connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT DISTINCT tenant, stream FROM safiri.journal WHERE stream_kind = 'call' AND (tenant, stream) > (%s, %s) "
+                    "ORDER BY tenant, stream LIMIT %s",
+                    (*after, BATCH),
+                )
+                streams = cursor.fetchall()
+                if not streams:
+                    return
+                self._fold(cursor, journal.history(cursor, streams))
+            after = streams[-1]
+            self.calls += len(streams)
+            self.progress(self.calls)
+
+    def _fold(self, cursor: psycopg.Cursor[Any], arrived: dict[Stream, list[Any]]) -> None:
+        generations.use(cursor, self.n)
+        outcome: Outcome = refold(cursor, arrived, generation=self.n, memory=self.memory, configurations=configurations(cursor))
+        self.broken |= {(tenant, sid): reason for tenant, sid, reason in outcome.broken}
+
+    def _touched(self, *, limit: int) -> int:
+        """Folds calls that changed meanwhile once more; returns how many were waiting."""
+        with self.connection.transaction(), self.connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM safiri.touched")
+            (waiting,) = cursor.fetchone() or (0,)
+            self._touch(cursor, limit)
+        return int(waiting)
+
+    def _touch(self, cursor: psycopg.Cursor[Any], limit: int) -> int:
+        cursor.execute(
+            "DELETE FROM safiri.touched WHERE (tenant, call_sid) IN (SELECT tenant, call_sid FROM safiri.touched ORDER BY tenant, call_sid LIMIT %s) "
+            "RETURNING tenant, call_sid",
+            (limit,),
+        )
+        streams = cursor.fetchall()
+        if streams:
+            self._fold(cursor, {stream: [] for stream in streams})
+        return len(streams)
+
+    def _last(self, *, verify: bool, projection: str | None) -> Report:
+        with self.connection.transaction(), self.connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (generations.GATE,))
+            while self._touch(cursor, BATCH):
+                pass
+            cursor.execute("SELECT n FROM safiri.generations WHERE state = 'live'")
+            (live,) = cursor.fetchone() or (0,)
+            tables = [table.name for table in generations.TABLES if projection in (None, table.name)]
+            roots = {name: _root(cursor, self.n, name) for name in tables}
+            found = [one for name in tables for one in differences(cursor, name, live=live, rebuilt=self.n)] if verify else []
+            if not verify:
+                self._switch(cursor, live, projection)
+        if verify or projection:
+            generations.drop(self.connection, self.n)
+        else:
+            generations.drop(self.connection, live)
+        return Report(self.n, self.calls, not verify, roots, found, len(self.broken))
+
+    def _switch(self, cursor: psycopg.Cursor[Any], live: int, projection: str | None) -> None:
+        if projection:  # this table alone
+            for table in generations.TABLES:
+                cursor.execute(f"DROP VIEW live.{table.name}")
+            cursor.execute(f"DROP TABLE g{live}.{projection}")
+            cursor.execute(f"ALTER TABLE g{self.n}.{projection} SET SCHEMA g{live}")
+            for table in generations.TABLES:
+                cursor.execute(f"CREATE VIEW live.{table.name} AS SELECT * FROM g{live}.{table.name}")
+            return
+        cursor.execute("UPDATE safiri.generations SET state = 'retired' WHERE n = %s", (live,))
+        cursor.execute("UPDATE safiri.generations SET state = 'live' WHERE n = %s", (self.n,))
+        generations.show(self.connection, self.n)
+        cursor.execute("DELETE FROM safiri.broken")
+        for (tenant, sid), reason in sorted(self.broken.items()):
+            cursor.execute("INSERT INTO safiri.broken (tenant, call_sid, reason) VALUES (%s, %s, %s)", (tenant, sid, reason.replace("\0", "")))
+
+
+def _columns(name: str) -> list[str]:
+    """All but the lock's version, which counts folds and is no fact."""
+    table = next(table for table in generations.TABLES if table.name == name)
+    return [f'"{column.name}"' for column in table.columns if (name, column.name) != ("call_index", "version")]
+
+
+def _root(cursor: psycopg.Cursor[Any], n: int, name: str) -> dict[str, Any]:
+    """Rows and an order-free digest of a whole table."""
+    cursor.execute(
+        f"SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM (SELECT {', '.join(_columns(name))} FROM g{n}.{name}) t"
+    )
+    rows, total = cursor.fetchone() or (0, 0)
+    return {"rows": rows, "digest": f"{int(total) % (1 << 128):032x}"}
+
+
+def differences(cursor: psycopg.Cursor[Any], name: str, *, live: int, rebuilt: int) -> list[Difference]:
+    """The cells in which two generations of a table differ, SHOWN at most."""
+    table = next(table for table in generations.TABLES if table.name == name)
+    keys = [column.name for column in table.primary_key.columns]
+    columns = ", ".join(_columns(name))
+    using = ", ".join(f'"{key}"' for key in keys)
+    cursor.execute(
+        f"SELECT to_jsonb(a), to_jsonb(b) FROM (SELECT {columns} FROM g{live}.{name}) a FULL JOIN (SELECT {columns} FROM g{rebuilt}.{name}) b "
+        f"USING ({using}) WHERE a IS DISTINCT FROM b LIMIT {SHOWN}"
+    )
+    return [one for here, there in cursor.fetchall() for one in _cells(name, keys, here, there)]
+
+
+def _cells(name: str, keys: list[str], here: dict[str, Any] | None, there: dict[str, Any] | None) -> list[Difference]:
+    known = here or there or {}
+    key = {column: known.get(column) for column in keys}
+    if here is None or there is None:
+        return [Difference(name, key, "", "row" if here else None, "row" if there else None)]
+    return [Difference(name, key, column, here[column], there[column]) for column in here if here[column] != there[column]]

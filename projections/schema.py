@@ -1,0 +1,82 @@
+"""Makes the database what the code expects: migrations, a live generation of derived tables, the configuration of today."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+from alembic import command
+from alembic.config import Config
+
+from calls.clock import Micros
+from calls.configuration import Configuration
+from calls.parties import normalise
+from projections import generations
+from projections.rebuild import rebuild
+from runtime.postgres import connect
+from runtime.settings import Settings
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+LOCK = 0x5AF1_0003  # advisory: one migration at a time
+
+
+def alembic(database_url: str) -> Config:
+    """Alembic's configuration for our migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["database_url"] = database_url
+    return config
+
+
+def migrate(settings: Settings, database_url: str, *, now: Micros) -> None:
+    """Idempotent, and safe from several processes at once. A generation of another shape or fold is rebuilt before it is shown."""
+    with connect(database_url, name="migrate", autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        command.upgrade(alembic(database_url), "head")
+        remember(connection, configuration_of(settings, now))
+        _generation(connection, database_url)
+        connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+
+
+def _generation(connection: psycopg.Connection[Any], database_url: str) -> None:
+    live = connection.execute("SELECT n, fingerprint FROM safiri.generations WHERE state = 'live'").fetchone()
+    if live is None:
+        with connection.transaction():
+            generations.show(connection, generations.make(connection, "live"))
+    elif live[1] != generations.fingerprint():
+        rebuild(database_url)
+
+
+def configuration_of(settings: Settings, now: Micros) -> Configuration:
+    """What a fold may know of the settings."""
+    agents: dict[str, str] = {}
+    for name, agent in settings.agents.items():
+        country = settings.tenant(agent.tenant).country
+        if agent.number:
+            agents[normalise(agent.number, country)] = name
+        if agent.sip:
+            agents[agent.sip] = name
+    numbers = {
+        name: sorted(normalise(number, settings.tenant(account.tenant).country) for number in account.numbers)
+        for name, account in settings.accounts.items()
+    }
+    return Configuration(
+        since=now,
+        countries={name: settings.tenant(name).country for name in sorted(settings.tenant_names)},
+        numbers=numbers,
+        agents=dict(sorted(agents.items())),
+    )
+
+
+def remember(connection: psycopg.Connection[Any], configuration: Configuration) -> bool:
+    """Appends the configuration where it is another than the last one; returns whether it was."""
+    content = msgspec.json.encode(configuration)
+    digest = hashlib.blake2b(msgspec.json.encode(msgspec.structs.replace(configuration, since=0)), digest_size=16).digest()
+    last = connection.execute("SELECT digest FROM safiri.configuration ORDER BY version DESC LIMIT 1").fetchone()
+    if last and last[0] == digest:
+        return False
+    connection.execute("INSERT INTO safiri.configuration (digest, content) VALUES (%s, %s)", (digest, content.decode()))
+    return True

@@ -1,0 +1,118 @@
+"""Replaces the rows of journeys in every projection: what did not change is not written.
+
+A journey's digest is compared first; of a changed one only rows that differ are written, and rows that are gone deleted.
+Rows of a journey that was never seen go straight into the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from calls.journey import Journey
+from projections import PROJECTIONS
+from projections.journeys import digest
+from projections.shape import Projection, Row
+
+Address = tuple[str, str]  # tenant, journey id
+
+def type_names(table: sa.Table) -> list[str]:
+    """The Postgres type of each column, as COPY wants it."""
+    dialect = pg.dialect()  # type: ignore[no-untyped-call]
+    shown = [column.type.compile(dialect).lower() for column in table.columns]
+    return [name.replace(" with time zone", "tz").replace("timestamp tz", "timestamptz") for name in shown]
+
+
+class Writer:
+    """The statements of one projection, made once."""
+
+    def __init__(self, projection: Projection):
+        table = projection.table
+        names = [f'"{column.name}"' for column in table.columns]
+        keys = [f'"{column.name}"' for column in table.primary_key.columns]
+        rest = [name for name in names if name not in keys]
+        self.projection, self.name, self.types = projection, table.name, type_names(table)
+        self.scratch = f"scratch_{table.name}"
+        self.make = f"CREATE TEMP TABLE IF NOT EXISTS {self.scratch} ({', '.join(f'{n} {t}' for n, t in zip(names, self.types, strict=True))}) ON COMMIT DELETE ROWS"
+        columns = ", ".join(names)
+        self.copy = f"COPY {{}} ({columns}) FROM STDIN (FORMAT BINARY)"
+        update = (
+            f"DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in rest)} "
+            f"WHERE ({', '.join(f't.{n}' for n in rest)}) IS DISTINCT FROM ({', '.join(f'excluded.{n}' for n in rest)})"
+        )
+        self.upsert = (
+            f"INSERT INTO {self.name} AS t ({columns}) SELECT {columns} FROM {self.scratch} ORDER BY {', '.join(keys)} "
+            f"ON CONFLICT ({', '.join(keys)}) {update if rest else 'DO NOTHING'}"
+        )
+        match = " AND ".join(f"s.{key} = t.{key}" for key in keys)
+        self.sweep = (
+            f"DELETE FROM {self.name} t USING unnest(%s::text[], %s::text[]) AS a (tenant, journey_id) "
+            f"WHERE t.tenant = a.tenant AND t.journey_id = a.journey_id AND NOT EXISTS (SELECT FROM {self.scratch} s WHERE {match})"
+        )
+
+    def write(self, cursor: psycopg.Cursor[Any], rows: Iterable[Row], *, into: str) -> int:
+        """COPY; returns how many rows there were."""
+        count = 0
+        with cursor.copy(self.copy.format(into)) as copy:
+            copy.set_types(self.types)
+            for row in rows:
+                copy.write_row(row)
+                count += 1
+        return count
+
+
+WRITERS = [Writer(projection) for projection in PROJECTIONS]
+
+
+def prepare(connection: psycopg.Connection[Any]) -> None:
+    for writer in WRITERS:
+        connection.execute(writer.make)
+
+
+def known(cursor: psycopg.Cursor[Any], addresses: Sequence[Address]) -> dict[Address, bytes]:
+    """The digests of the journeys that stand at these addresses."""
+    if not addresses:
+        return {}
+    cursor.execute(
+        "SELECT t.tenant, t.journey_id, t.digest FROM unnest(%s::text[], %s::text[]) AS a (tenant, journey_id) "
+        "JOIN journeys t USING (tenant, journey_id)",
+        ([tenant for tenant, _ in addresses], [address for _, address in addresses]),
+    )
+    return {(tenant, address): digest for tenant, address, digest in cursor}
+
+
+def replace(cursor: psycopg.Cursor[Any], journeys: Sequence[Journey], before: dict[Address, bytes]) -> list[Address]:
+    """Makes the tables say what `journeys` say. `before`: digests of all journeys that their calls had. Returns what changed."""
+    fresh, changed, gone = [], [], set(before)
+    for journey in journeys:
+        address = (journey.tenant, journey.journey_id)
+        gone.discard(address)
+        if address not in before:
+            fresh.append(journey)
+        elif before[address] != digest(journey):
+            changed.append(journey)
+    if fresh:
+        for writer in WRITERS:
+            rows = [row for journey in fresh for row in writer.projection.rows(journey)]
+            if rows:
+                writer.write(cursor, rows, into=writer.name)
+    swept = sorted(gone | {(journey.tenant, journey.journey_id) for journey in changed})
+    if swept:
+        _rewrite(cursor, changed, swept)
+    return [(journey.tenant, journey.journey_id) for journey in fresh] + swept
+
+
+def _rewrite(cursor: psycopg.Cursor[Any], changed: Sequence[Journey], swept: Sequence[Address]) -> None:
+    addresses = ([tenant for tenant, _ in swept], [address for _, address in swept])
+    for writer in WRITERS:
+        cursor.execute(f"DELETE FROM {writer.scratch}")
+        rows = [row for journey in changed for row in writer.projection.rows(journey)]
+        if rows:
+            writer.write(cursor, rows, into=writer.scratch)
+        cursor.execute(writer.sweep, addresses)
+        if rows:
+            cursor.execute(writer.upsert)
