@@ -14,22 +14,15 @@ import sqlalchemy as sa
 
 from api.cursors import Place, decode, encode, filters_digest, unusable
 from api.journal import JOURNAL, copies, facts_of
+from api.params import MOST_EVENTS
 from api.raw import raw_json
 from api.read import find
 from calls.clock import Micros, rfc3339, to_micros
 from calls.events import name_of, shown
 from projections.call_index import TABLE as INDEX
 
-MOST = 10_000  # deliveries a page
 ROOM = 32 << 20  # bytes of bodies a page; one delivery is always on it
 CHUNK = 500
-
-
-class Page(msgspec.Struct, frozen=True):
-    """`limit` 1…10,000; `cursor` as it came."""
-
-    limit: int = MOST
-    cursor: str | None = None
 
 
 class _Where(msgspec.Struct, frozen=True, order=True):
@@ -50,22 +43,25 @@ class _Found(msgspec.Struct):
     kept: int = 0
 
 
-def events(connection: sa.Connection, name: str, *, tenant: str, page: Page) -> bytes:
-    """The JSON of `GET /v1/journeys/{id}/events`. Refused 404 and 409 as for the journey itself, 422 for a bad cursor."""
+def events(connection: sa.Connection, name: str, *, tenant: str, limit: int | None = None, cursor: str | None = None) -> bytes:
+    """The JSON of `GET /v1/journeys/{id}/events`. Refused 404 and 409 as for the journey itself, 422 for a bad cursor.
+
+    `limit` 1…10,000 (the default); `cursor` as it came.
+    """
     journey_id = find(connection, name, tenant)
     digest = filters_digest(tenant, ["events", journey_id])
-    after = _place(page.cursor, digest)
+    after = _place(cursor, digest)
     mine = _of(connection, journey_id, tenant)
     found = _read(connection, mine)
     order = [where for where in sorted(found.sizes) if after is None or where > after]
-    chosen = _fitting(order[: page.limit], found.sizes)
+    chosen = _fitting(order[: limit or MOST_EVENTS], found.sizes)
     missing = {where.seq: found.sizes[where] for where in chosen if where.seq not in found.rows}
     for row in _rows(connection, mine, missing):
         found.rows[row.seq] = row
     standing = {seq for _, _, seq in found.senior.values()}
     items = b",".join(_item(found.rows[where.seq], stands=where.seq in standing) for where in chosen)
-    cursor = _cursor(chosen[-1], digest) if len(chosen) < len(order) else None
-    return b'{"events":[' + items + b'],"next_cursor":' + msgspec.json.encode(cursor) + b"}"
+    further = _cursor(chosen[-1], digest) if len(chosen) < len(order) else None
+    return b'{"events":[' + items + b'],"next_cursor":' + msgspec.json.encode(further) + b"}"
 
 
 def _place(cursor: str | None, digest: str) -> _Where | None:

@@ -16,11 +16,12 @@ from api.cursors import Place, decode, filters_digest
 from calls.clock import Micros, parse_time, to_datetime
 from calls.journey import ANOMALIES, DIRECTIONS, OUTCOMES, STATES
 from calls.parties import readable
-from runtime.problems import FieldError, Refused
+from runtime.problems import FieldError, Refused, invalid
 
 Value: TypeAlias = str | int
 MOST = 500
 USUAL = 50
+MOST_EVENTS = 10_000
 BIGINT = 2**63 - 1
 LONGEST = 1024
 ATTRIBUTE = "attr."
@@ -157,6 +158,37 @@ FILTERS: dict[str, Filter] = {
 
 def openapi_parameters() -> list[dict[str, object]]:
     """The parameters of the list as OpenAPI 3.1 has them; `attr.NAME` is in the description, for OpenAPI cannot say it."""
-    found = [{"name": name, "in": "query", "required": False, "description": one.says, "schema": one.schema} for name, one in FILTERS.items()]
+    found = [
+        {"name": name, "in": "query", "required": False, "description": one.says, "schema": one.schema} for name, one in FILTERS.items()
+    ]
     cursor = {"type": "string", "minLength": 1}
-    return [*found, {"name": "cursor", "in": "query", "required": False, "description": "next_cursor of the page before.", "schema": cursor}]
+    return [
+        *found,
+        {"name": "cursor", "in": "query", "required": False, "description": "next_cursor of the page before.", "schema": cursor},
+    ]
+
+
+def page_of(items: Iterable[tuple[str, str]]) -> tuple[int | None, str | None]:
+    """`limit` (1…10,000) and `cursor` of a list without filters. Raises Refused 422 as `parse` does."""
+    given = dict(_only(items, ("limit", "cursor")))
+    if "limit" not in given:
+        return None, given.get("cursor")
+    try:
+        return _whole(1, MOST_EVENTS)(given["limit"], ""), given.get("cursor")
+    except ValueError as error:
+        raise invalid("limit", str(error)) from None
+
+
+def refuse_all(items: Iterable[tuple[str, str]]) -> None:
+    """For addresses that take no parameters: Refused 422 where one is given."""
+    _only(items, ())
+
+
+def _only(items: Iterable[tuple[str, str]], names: tuple[str, ...]) -> list[tuple[str, str]]:
+    found = list(items)
+    for at, (name, _) in enumerate(found):
+        if name not in names:
+            raise invalid(name or "(no name)", f"unknown parameter; known are {', '.join(names) or 'none'}")
+        if name in (earlier for earlier, _ in found[:at]):
+            raise invalid(name, "given twice: give it once")
+    return found

@@ -1,0 +1,72 @@
+"""The API as one FastAPI application: `build` puts it together, for a server, for tests, or inside the receivers' application.
+
+No middleware that wraps requests: each would cost every answer more than its own work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from api import health, journeys, metrics, problems, schemas
+from api.database import reader
+from api.freshness import Depth, Freshness, Log, none_waits
+from api.health import Health
+from api.metrics import Watched
+from runtime.addresses import Addresses
+from runtime.kafka import Watcher
+from runtime.keys import Keys, from_postgres
+from runtime.settings import Settings
+
+
+def build(
+    settings: Settings, addresses: Addresses, *, routers: Sequence[APIRouter] = (), log: Log | None = None,
+    spool: Depth = none_waits, deferred: Depth = none_waits, spool_open: Callable[[], bool] = lambda: True,
+) -> FastAPI:  # fmt: skip
+    """The application. Nothing is connected before the first request.
+
+    `routers`: further routes. `log`: who looks at Kafka (default: a Watcher of `addresses["kafka"]`). `spool`, `deferred`: how much
+    waits before the log and behind it. `spool_open`: whether deliveries can be taken while Kafka is away.
+    `app.state` has `settings`, `engine` (reads only), `keys`, `freshness`, `health`, `watched`.
+    """
+    app = FastAPI(
+        title="Safiri", version="1", summary="What happened on every phone call.", docs_url=None, redoc_url=None,
+        redirect_slashes=False, lifespan=_closing, separate_input_output_schemas=False,
+    )  # fmt: skip
+    state = app.state
+    state.settings, state.engine = settings, reader(addresses["database"])
+    state.log = log or Watcher(addresses["kafka"])
+    state.keys = Keys(from_postgres(state.engine))
+    state.freshness = Freshness(state.log, state.engine, spool=spool, deferred=deferred)
+    state.health = Health(state.engine, state.log, spool_open)
+    state.watched = Watched(state.freshness, state.engine, state.log, spool=spool, data_dir=settings.data_dir)
+    problems.add(app)
+    for router in (*routers, health.router, metrics.router, journeys.router):
+        app.include_router(router)
+    _describe(app)
+    return app
+
+
+@asynccontextmanager
+async def _closing(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.watched.close()
+    app.state.health.close()
+    app.state.engine.dispose()
+
+
+def _describe(app: FastAPI) -> None:
+    """Adds the schemas and how keys are sent to the OpenAPI document."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {}).update(schemas.SCHEMAS)
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: `safiri keys create`."}}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,114 @@
+"""The shapes of answers for the OpenAPI document. Answers are put together as text, so these describe; a test holds them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from calls.journey import DIRECTIONS, OUTCOMES, STATES
+
+Schema: TypeAlias = dict[str, Any]
+TITLES = {
+    401: "No key, or one that is unknown or revoked", 403: "The key's scope does not allow this", 404: "Nothing of yours has this id",
+    409: "The id names several journeys", 422: "A parameter is wrong; errors names it", 503: "Something around us is away; ask again",
+}  # fmt: skip
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(properties: Schema, *, required: Sequence[str] | None = None) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties if required is None else required)}
+
+
+def _list(of: Schema) -> Schema:
+    return {"type": "array", "items": of}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+TEXT: Schema = {"type": "string"}
+WHOLE: Schema = {"type": "integer"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+TIME: Schema = {"type": "string", "format": "date-time"}
+MAYBE_TEXT, MAYBE_TIME, MAYBE_MS = _or_null(TEXT), _or_null(TIME), _or_null(COUNT)
+ANYTHING: Schema = {"type": "object", "additionalProperties": True}
+_SPENT = {name: COUNT for name in ("menu_ms", "queue_ms", "ring_ms", "talk_ms", "hold_ms", "bot_ms")}
+
+_SEGMENT = _object({
+    "kind": TEXT, "started_at": TIME, "ended_at": MAYBE_TIME, "duration_ms": MAYBE_MS, "queue": MAYBE_TEXT, "agent": MAYBE_TEXT,
+})  # fmt: skip
+_LEG = _object({
+    "leg": TEXT, "kind": TEXT, "address": MAYBE_TEXT, "agent": MAYBE_TEXT, "queue": MAYBE_TEXT, "started_at": TIME,
+    "answered_at": MAYBE_TIME, "ended_at": MAYBE_TIME, "ended_by": MAYBE_TEXT, "cause": MAYBE_TEXT, "segments": _list(_ref("Segment")),
+})  # fmt: skip
+_CALL = _object({
+    "call_sid": TEXT, "aliases": _list(TEXT), "account": TEXT, "direction": MAYBE_TEXT, "caller": MAYBE_TEXT, "called": MAYBE_TEXT,
+    "started_at": TIME, "answered_at": MAYBE_TIME, "ended_at": MAYBE_TIME, "legs": _list(_ref("Leg")),
+})  # fmt: skip
+_VISIT = _object({
+    "call_sid": TEXT, "queue": TEXT, "entered_at": TIME, "left_at": MAYBE_TIME, "wait_ms": MAYBE_MS, "outcome": TEXT,
+    "agent": MAYBE_TEXT, "priority": _or_null(WHOLE),
+})  # fmt: skip
+_STEP = _object({"menu": MAYBE_TEXT, "digits": MAYBE_TEXT, "at": TIME, "timed_out": {"type": "boolean"}, "call_sid": TEXT})
+_JOURNEY = _object({
+    "journey_id": TEXT, "tenant": TEXT, "account": TEXT, "provider": TEXT,
+    "direction": _or_null({"type": "string", "enum": list(DIRECTIONS)}), "caller": MAYBE_TEXT, "called": MAYBE_TEXT,
+    "started_at": TIME, "answered_at": MAYBE_TIME, "ended_at": MAYBE_TIME, "state": {"type": "string", "enum": list(STATES)},
+    "outcome": {"type": "string", "enum": list(OUTCOMES)}, "ended_by": MAYBE_TEXT,
+    "durations": _object({"total_ms": MAYBE_MS, **_SPENT}), "calls": _list(_ref("Call")), "queue_visits": _list(_ref("QueueVisit")),
+    "menu_path": _list(_ref("MenuStep")), "anomalies": _list(_object({"code": TEXT, "detail": TEXT, "event_ids": _list(TEXT)})),
+    "attributes": ANYTHING, "labels": _list(TEXT), "complete": {"type": "boolean"}, "events": COUNT, "charges": _list(ANYTHING),
+    "complete_through": MAYBE_TIME,
+})  # fmt: skip
+_DELIVERY = _object({
+    "event_id": TEXT, "type": TEXT, "call_sid": TEXT, "occurred_at": TIME, "received_at": TIME,
+    "kafka": _object({"topic": TEXT, "partition": COUNT, "offset": COUNT}), "signature": TEXT, "copies": {"type": "integer", "minimum": 1},
+    "event": ANYTHING, "facts": _list(ANYTHING), "raw": ANYTHING, "source": TEXT, "account": TEXT, "provider": TEXT, "stream": TEXT,
+    "stands": {"type": "boolean", "description": "False where another body under the same event id came first."},
+})  # fmt: skip
+_PROBLEM = _object(
+    {
+        "type": TEXT, "title": TEXT, "status": WHOLE, "detail": {"type": "string", "description": "What to do."},
+        "errors": _list(_object({"field": TEXT, "detail": TEXT})),
+        "journeys": _list(_object({"journey_id": TEXT, "call_sid": MAYBE_TEXT, "started_at": TIME})),
+    },
+    required=("type", "title", "status", "detail"),
+)  # fmt: skip
+_FRESHNESS = _object({
+    "unprojected": COUNT, "oldest_unprojected_at": MAYBE_TIME, "complete_through": MAYBE_TIME,
+    "parts": _object({"kafka": COUNT, "spool": COUNT, "deferred": COUNT}),
+})  # fmt: skip
+
+SCHEMAS: dict[str, Schema] = {
+    "Segment": _SEGMENT, "Leg": _LEG, "Call": _CALL, "QueueVisit": _VISIT, "MenuStep": _STEP, "Journey": _JOURNEY, "Delivery": _DELIVERY,
+    "Problem": _PROBLEM, "Freshness": _FRESHNESS,
+    "JourneyPage": _object({"journeys": _list(_ref("Journey")), "next_cursor": MAYBE_TEXT, "complete_through": MAYBE_TIME}),
+    "DeliveryPage": _object({"events": _list(_ref("Delivery")), "next_cursor": MAYBE_TEXT}),
+    "Health": _object({"status": TEXT, "dependencies": {"type": "object", "additionalProperties": TEXT}}, required=("status",)),
+}  # fmt: skip
+ID_PARAMETERS: list[Schema] = [
+    {"name": "id", "in": "path", "required": True, "schema": TEXT, "description": "Any id of the call. Slashes percent-encoded."}
+]
+EVENTS_PARAMETERS: list[Schema] = [
+    *ID_PARAMETERS,
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 10_000}},
+    {"name": "cursor", "in": "query", "schema": {"type": "string", "minLength": 1}, "description": "next_cursor of the page before."},
+]
+
+
+def answer(
+    name: str, *, parameters: Sequence[Any] = (), errors: Sequence[int] = (401, 403, 404, 409, 422, 503), secured: bool = True
+) -> Schema:
+    """The keywords of a route whose 200 is the JSON of schema `name`."""
+    responses: dict[int, Schema] = {200: {"description": "OK", "content": {"application/json": {"schema": _ref(name)}}}}
+    responses |= {code: problem(TITLES[code]) for code in errors}
+    extra = {"parameters": list(parameters)} | ({"security": [{"key": []}]} if secured else {})
+    return {"responses": responses, "openapi_extra": extra}
+
+
+def problem(title: str) -> Schema:
+    return {"description": title, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
