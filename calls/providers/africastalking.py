@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 
 from calls.clock import Micros
-from calls.events import CallReported, Event, Unrecognised
+from calls.events import Attributes, CallReported, Event, Unrecognised
 from calls.providers import signatures
 from calls.providers.interface import Delivered, Identity, NotUnderstood, Provider
 from calls.providers.pbx import duration, parse_pbx
@@ -62,14 +62,23 @@ def _over(fields: Fields) -> bool:
 def _reported(fields: Fields, call: str, at: Micros) -> list[Event]:
     """Their record of the call, from the request that ends it."""
     currency, status = label(fields.get("currencycode")), label(fields.get("status"))
-    cost = cost_minor(fields.get("amount"), currency)
-    if not _over(fields) or (cost is None and status is None):
+    exact = _minor(fields.get("amount"), currency)
+    if not _over(fields) or (exact is None and status is None):
         return []
-    return [CallReported(call_sid=call, at=at, duration_ms=duration(fields), cost_minor=cost, currency=currency, status=status)]
+    cost = None if exact is None else cost_minor(fields.get("amount"), currency)
+    # What the minor unit cannot hold is kept beside it, so that nothing of a bill is lost by rounding.
+    finer: Attributes | None = {"amount_minor_exact": str(exact.normalize())} if exact is not None and exact != cost else None
+    ms = duration(fields)
+    return [CallReported(call_sid=call, at=at, duration_ms=ms, cost_minor=cost, currency=currency, status=status, attributes=finer)]
 
 
 def cost_minor(amount: object, currency: str | None) -> int | None:
     """Decimal major units (`"12.5000"`, KES) as integer minor units (1250); what is finer is rounded half up. No float touches it."""
+    exact = _minor(amount, currency)
+    return None if exact is None else int(exact.to_integral_value(ROUND_HALF_UP))
+
+
+def _minor(amount: object, currency: str | None) -> Decimal | None:
     if not isinstance(amount, str | int) or isinstance(amount, bool):
         return None
     plain = str(amount).strip() if isinstance(amount, str) or abs(amount) < 10**12 else ""
@@ -80,8 +89,13 @@ def cost_minor(amount: object, currency: str | None) -> int | None:
         return None
     exact = Decimal(plain)
     units = 1 if currency and currency.upper() in _WHOLE else 100
-    return int((exact * units).to_integral_value(ROUND_HALF_UP)) if exact < LARGEST_AMOUNT else None
+    return exact * units if exact < LARGEST_AMOUNT else None
 
+
+_EXEMPT = """
+sessionid callsessionid callernumber destinationnumber clientdialednumber dialdestinationnumber callstarttime dialstarttime
+recordingurl clientrequestid
+"""
 
 PROVIDER = Provider(
     name="africastalking",
@@ -89,10 +103,7 @@ PROVIDER = Provider(
     sign=signatures.sign_token,
     identify=identify,
     parse=parse,
-    exempt=frozenset(
-        """sessionid callsessionid callernumber destinationnumber clientdialednumber dialdestinationnumber callstarttime
-        dialstarttime recordingurl clientrequestid""".split()
-    ),
+    exempt=frozenset(_EXEMPT.split()),
     sid_rank=lambda sid: 0 if sid.startswith("ATVId_") else 1,
     # Older accounts name no states: their first request only says who calls whom.
     starts=frozenset({"call.started", "call.seen"}),

@@ -177,15 +177,17 @@ _EVENTS: dict[str, Callable[[Fields, str, Micros], list[Event]]] = {
     "recording.failed": _recording_changed,
 }
 
+_EXEMPT = """
+id call_id customer_id application_id provider_call_id recording_id event_key routing_target from to destination created_at
+updated_at dialing_at answered_at completed_at ended_at file_url
+"""
+
 PROVIDER = Provider(
     name="minivoice",
     verify=signatures.verify_minivoice,
     sign=signatures.sign_minivoice,
     identify=identify,
     parse=parse,
-    exempt=frozenset(
-        """id call_id customer_id application_id provider_call_id recording_id event_key routing_target from to destination
-        created_at updated_at dialing_at answered_at completed_at ended_at file_url""".split()
-    ),
+    exempt=frozenset(_EXEMPT.split()),
     sid_rank=lambda sid: 0 if sid.startswith("call_") else 1,
 )

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from calls.clock import Micros
-from calls.events import TYPES, AgentState, Event, Unrecognised, shown
+from calls.events import TYPES, AgentState, CallLinked, CallUnlinked, Event, Unrecognised, shown
 from calls.providers import signatures
 from calls.providers.interface import Delivered, Identity, NotUnderstood, Provider
 from calls.providers.reading import LONGEST_ID, Fields, identifier, label, moment, read_json
@@ -103,6 +103,8 @@ def _event(fields: Fields, kind: str, at: Micros) -> Event:
         raise ValueError(_said(str(why), kind)) from None
     for name in event.__struct_fields__:
         _check_value(name, getattr(event, name))
+    if isinstance(event, CallLinked | CallUnlinked) and event.to_call_sid is None and event.alias is None:
+        raise ValueError(f"{kind} needs `to_call_sid` or `alias`.")
     return event
 
 
@@ -114,9 +116,10 @@ def _check_value(name: str, value: object) -> None:
         for key, one in value.items():
             _check_text("attributes", key)
             _check_value("attributes." + key if len(key) <= LONGEST_ID else "attributes", one)
-    elif isinstance(value, int) and name != "at" and not isinstance(value, bool):
-        if not -(2**63) <= value < 2**63 or (value < 0 and not shown.startswith("attributes")):
-            raise ValueError(f"`{shown}` must be a whole number from 0 to 2^63.")
+    elif isinstance(value, int) and not isinstance(value, bool) and name != "at":
+        lowest = -(2**63) if shown.startswith("attributes") else 0
+        if not lowest <= value < 2**63:
+            raise ValueError(f"`{shown}` must be a whole number from {lowest} to {2**63 - 1}.")
 
 
 def _check_text(name: str, value: str) -> None:
@@ -128,23 +131,27 @@ def _check_text(name: str, value: str) -> None:
         raise ValueError(f"`{name}` is empty.")
 
 
-_NAMES = frozenset({"agent", "queue", "leg", "menu", "room"})
+_NAMES = frozenset({"agent", "queue", "leg", "menu", "room", "alias", "to_call_sid", "parent_call_sid"})
 
 
 def _check_id(fields: Fields, name: str, *, required: bool) -> None:
     value = fields.get(name)
     if value is None and not required:
         return
-    if value is None:
-        raise ValueError(f"`{name}` is missing.")
+    wrong = "is missing." if value is None else _wrong_id(value)
+    if wrong:
+        raise ValueError(f"`{name}` {wrong}")
+
+
+def _wrong_id(value: object) -> str:
+    """What is wrong with an id, "" where nothing is."""
     if not isinstance(value, str):
-        raise ValueError(f"`{name}` must be a text.")
+        return "must be a text."
     if not value.strip() or len(value) > LONGEST_ID:
-        raise ValueError(f"`{name}` must have 1 to {LONGEST_ID} characters.")
+        return f"must have 1 to {LONGEST_ID} characters."
     if identifier(value) is None:
-        raise ValueError(f"`{name}` holds a control character.")
-    if value != value.strip():
-        raise ValueError(f"`{name}` begins or ends with a space.")
+        return "holds a control character."
+    return "" if value == value.strip() else "begins or ends with a space."
 
 
 def _time(fields: Fields) -> Micros:
@@ -199,15 +206,17 @@ def _hash(fields: Fields) -> str:
         raise NotUnderstood("The event cannot be written in canonical form.") from None
 
 
+_EXEMPT = """
+event_id call_sid to_call_sid alias parent_call_sid journey_id client_request_id leg agent queue menu room recording_id number_id
+reference from to number occurred_at url
+"""
+
 PROVIDER = Provider(
     name="neutral",
     verify=signatures.verify_standard,
     sign=signatures.sign_standard,
     identify=identify,
     parse=parse,
-    exempt=frozenset(
-        """event_id call_sid to_call_sid alias parent_call_sid journey_id client_request_id leg agent queue menu room recording_id
-        number_id reference from to number occurred_at url""".split()
-    ),
+    exempt=frozenset(_EXEMPT.split()),
     sid_rank=lambda sid: 1 if sid.startswith("HD_") else 0,
 )

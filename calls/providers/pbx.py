@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from calls.clock import Micros
 from calls.events import (
+    Attributes,
     BotEnded,
     BotStarted,
     CallAnswered,
@@ -58,6 +59,7 @@ BOT = "bot"  # the far side of a connected stream
 _ROOM_WORDS = frozenset({"start", "end", "join", "leave", "mute", "unmute"})
 _DIAL_DURATIONS = ("dialdurationinseconds", "dialcallduration", "dialduration")
 _DIAL_CAUSES = ("lastbridgehangupcause", "bridgehangupcause", "dialcallstatus", "dialstatus")
+_RECORDED = ("recordingurl", "downloadurl", "recordurl", "recordingsid", "recordingid")
 _UNREADY = frozenset({"started", "inprogress", "paused", "failed", "absent", "error"})
 # A room's name is a call's only where we issued it for a call: `queue-support` is somebody else's room.
 _ISSUED = re.compile(r"HD_\w+|ATVId_\w+|call_[\w.\-]+|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=\D*\d)[\w.:\-]{12,256}", re.ASCII)
@@ -68,6 +70,8 @@ def parse_pbx(fields: Fields, call: str, at: Micros, states: tuple[str, ...] = S
     room = first(fields, ROOMS)
     if room is not None and _room_word(fields):
         return _conference(fields, call, at, room)
+    if any(name in fields for name in _RECORDED):
+        states = tuple(name for name in states if name != "status")  # there it is the recording's
     state = next((name for name in (label(fields.get(one)) for one in states) if name), None)
     facts = [*_digits(fields, call, at, state), *_state(fields, call, at, state), *_dialled(fields, call, at, state)]
     facts += _recording(fields, call, at)
@@ -98,7 +102,7 @@ def _conference(fields: Fields, call: str, at: Micros, room: str) -> list[Event]
     leg = label(fields.get("participantid")) or label(fields.get("conferenceparticipantid"))
     # The number is the participant's, who need not be the caller: it says nothing of who called.
     number = phone(fields.get("caller")) or phone(fields.get("callernumber")) or phone(fields.get("participantnumber"))
-    known = {"participant": number} if number else None
+    known: Attributes | None = {"participant": number} if number else None
     if word == "join":
         return [ConferenceJoined(call_sid=call, at=at, room=room, leg=leg, attributes=known)]
     if word == "leave":
@@ -192,7 +196,10 @@ _STATES: dict[str, _Read] = {
 }
 # Known, but no change of the call's state by themselves.
 _SILENT = frozenset(
-    "dialing dialling dialstarted dialcompleted bridged transferred transfercompleted digitscollected recordcompleted recording playing enqueued dequeued".split()
+    {
+        *("dialing", "dialling", "dialstarted", "dialcompleted", "bridged", "transferred", "transfercompleted"),
+        *("digitscollected", "recordcompleted", "recording", "playing", "enqueued", "dequeued"),
+    }
 )
 
 
@@ -218,8 +225,7 @@ def _dialled(fields: Fields, call: str, at: Micros, state: str | None) -> list[E
 
 
 def _recording(fields: Fields, call: str, at: Micros) -> list[Event]:
-    url = first(fields, ("recordingurl", "downloadurl", "recordurl"))
-    mark = label(first(fields, ("recordingsid", "recordingid")))
+    url, mark = first(fields, _RECORDED[:3]), label(first(fields, _RECORDED[3:]))
     state = label(fields.get("recordingstatus"))
     if state and word_of(state) in _UNREADY:
         return [RecordingNotice(call_sid=call, at=at, state=state, recording_id=mark)]

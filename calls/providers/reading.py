@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias, cast
 from urllib.parse import unquote_plus
 
 import msgspec
 
-from calls.clock import Micros, parse_time
+from calls.clock import Micros, parse_time, to_micros
 from calls.events import Direction, Failure
 from calls.providers.interface import NotUnderstood
 
@@ -202,10 +203,20 @@ def flag(value: object) -> bool | None:
 def moment(*values: object) -> Micros | None:
     """The first of `values` that is a time between 1970 and 2200."""
     for value in values:
-        at = None if value is None else parse_time(value)
+        at = None if value is None else _at(value)
         if at is not None and 0 <= at < LATEST:
             return at
     return None
+
+
+def _at(value: object) -> Micros | None:
+    """The usual writing, `2026-06-27T10:00:05.000Z`, at a tenth of the cost; the rest as the clock reads it."""
+    if isinstance(value, str) and len(value) == 24 and value[4] == value[7] == "-" and value[10::13] == "TZ" and value[13] == value[16] == ":":
+        try:
+            return to_micros(datetime.fromisoformat(value))
+        except (ValueError, OverflowError):
+            pass
+    return parse_time(value)
 
 
 FAILURES: dict[str, Failure] = {

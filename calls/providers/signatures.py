@@ -113,17 +113,17 @@ def verify_standard(body: bytes, headers: Headers, secrets: list[str], now: int)
     if late:
         return late
     signatures = [one[3:] for one in given.split(" ")[:MOST_SIGNATURES] if one.startswith("v1,") and one.isascii()]
-    return _matched(signatures, [_standard(body, secret, int(stamp), message_id) for secret in secrets], "verified")
+    return _matched(signatures, [_standard(body, secret, stamp, message_id) for secret in secrets], "verified")
 
 
 def sign_standard(body: bytes, secret: str, at: int, message_id: str) -> dict[str, str]:
     """The headers of a delivery sent at `at` (unix seconds) under `message_id`."""
-    signature = f"v1,{_standard(body, secret, at, message_id)}"
+    signature = f"v1,{_standard(body, secret, str(at), message_id)}"
     return {"webhook-id": message_id, "webhook-timestamp": str(at), "webhook-signature": signature}
 
 
-def _standard(body: bytes, secret: str, at: int, message_id: str) -> str:
-    message = b"%b.%d.%b" % (message_id.encode(), at, body)
+def _standard(body: bytes, secret: str, stamp: str, message_id: str) -> str:
+    message = b"%b.%b.%b" % (message_id.encode(), stamp.encode(), body)
     return base64.b64encode(hmac.digest(_standard_key(secret), message, "sha256")).decode()
 
 
