@@ -89,20 +89,26 @@ def _run(args: Sequence[str] | None, seen: dict[str, Any]) -> int:
     color = False if os.environ.get("NO_COLOR") else None
     try:
         result = root.main(args, prog_name="safiri", standalone_mode=False, obj=seen, color=color)
-    except click.Abort:  # click's word for Ctrl-C
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except Refused as error:
-        return _say(error.detail, 2)
-    except (Missing, Retry) as error:
-        return _say(str(error), 3)
-    except BrokenPipeError:
-        return _quiet_pipe()
+        return result if isinstance(result, int) else 0
     except Exception as error:
-        return _bug(error, seen.get("data_dir"))
-    return result if isinstance(result, int) else 0
+        return _outcome(error, seen.get("data_dir"))
+
+
+def _outcome(error: Exception, data_dir: Path | None) -> int:
+    """Says what went wrong, as shortly as its kind allows; returns its exit code."""
+    match error:
+        case click.Abort():  # click's word for Ctrl-C
+            return 130
+        case click.ClickException():
+            error.show()
+            return 2
+        case Refused():
+            return _say(error.detail, 2)
+        case Missing() | Retry():
+            return _say(str(error), 3)
+        case BrokenPipeError():
+            return _quiet_pipe()
+    return _bug(error, data_dir)
 
 
 def _say(line: str, code: int) -> int:

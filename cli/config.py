@@ -21,8 +21,8 @@ def command() -> None:
 def check(settings: Settings, as_json: bool) -> None:
     """Exit 0 where the configuration holds; 2 and the field where it does not. Warnings are said and stop nothing."""
     if as_json:
-        shown = {"file": str(settings.config_path) if settings.config_path else None, "accounts": sorted(settings.accounts), "warnings": settings.warnings}
-        click.echo(json.dumps(shown, indent=2))
+        file = str(settings.config_path) if settings.config_path else None
+        click.echo(json.dumps({"file": file, "accounts": sorted(settings.accounts), "warnings": settings.warnings}, indent=2))
         return
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)

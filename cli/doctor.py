@@ -88,12 +88,16 @@ def _data_dir(path: Path) -> Iterator[Finding]:
         return
     account = spawn.borrowed_account()
     if account and not spawn.may_enter(there, account):
-        yield Finding("data directory", "wrong", f"`{account.name}`, as whom Postgres runs here, cannot enter {there}: name another with --data-dir")
+        yield Finding(
+            "data directory", "wrong", f"`{account.name}`, as whom Postgres runs here, cannot enter {there}: name another with --data-dir"
+        )
         return
     yield Finding("data directory", "ok", str(path) if path.exists() else f"{path} (made by the first start)")
     free = shutil.disk_usage(there).free
     state: State = "ok" if free >= FREE_BYTES else "wrong"
-    yield Finding("disk", state, f"{free / 1e9:.1f} GB free" + ("" if state == "ok" else f": make room, {FREE_BYTES / 1e9:.0f} GB at least"))
+    yield Finding(
+        "disk", state, f"{free / 1e9:.1f} GB free" + ("" if state == "ok" else f": make room, {FREE_BYTES / 1e9:.0f} GB at least")
+    )
 
 
 # ---------------------------------------------------------------- what the embedded stack is made of
@@ -119,7 +123,9 @@ def _guarded(name: str, check: Callable[[], tuple[State, str]], *, needed: bool)
     try:
         return Finding(name, *check())
     except Missing as missing:
-        return Finding(name, "wrong" if needed else "note", str(missing) if needed else "not here; not needed with the addresses configured")
+        return Finding(
+            name, "wrong" if needed else "note", str(missing) if needed else "not here; not needed with the addresses configured"
+        )
 
 
 # ---------------------------------------------------------------- what runs

@@ -39,7 +39,9 @@ class Where(NamedTuple):
 @click.command("up")
 @click.option("--port", type=click.IntRange(0, 65535), help="HTTP port; 0 takes a free one (default: the configuration's, 8070).")
 @click.option(
-    "--stack", type=click.Choice(["embedded", "external"]), help="Start Postgres and Kafka here, or use the addresses that the configuration names."
+    "--stack",
+    type=click.Choice(["embedded", "external"]),
+    help="Start Postgres and Kafka here, or use the addresses that the configuration names.",
 )
 @common
 def command(settings: Settings, port: int | None, stack: str | None) -> int:
@@ -98,7 +100,9 @@ def _meant(settings: Settings) -> str:
     """Who names both addresses means them; who names one has forgotten the other."""
     named = [bool(settings.database_url), bool(settings.kafka_bootstrap)]
     if any(named) and not all(named):
-        raise Refused(422, "One address", "only one of SAFIRI_DATABASE_URL and SAFIRI_KAFKA_BOOTSTRAP is set: set both, or say --stack embedded")
+        raise Refused(
+            422, "One address", "only one of SAFIRI_DATABASE_URL and SAFIRI_KAFKA_BOOTSTRAP is set: set both, or say --stack embedded"
+        )
     return "external" if all(named) else "embedded"
 
 
@@ -121,7 +125,9 @@ def _http_port(home: Home, settings: Settings, asked: int | None) -> int:
     end = time.monotonic() + PORT_WAIT_S
     while not is_free(port, settings.http_host):
         if time.monotonic() > end:
-            raise Refused(409, "Port taken", f"port {port} of {settings.http_host} is taken by another program: choose one with --port (0: any)")
+            raise Refused(
+                409, "Port taken", f"port {port} of {settings.http_host} is taken by another program: choose one with --port (0: any)"
+            )
         time.sleep(0.1)
     return port
 

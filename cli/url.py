@@ -23,5 +23,7 @@ def command(settings: Settings, what: Literal["http", "database", "kafka", "bi"]
         raise Missing("there is no read-only role for BI tools yet; `safiri url database` is the owner's address")
     address = addresses.find(settings)[what]
     if not address:
-        raise Missing(f"no address of {what} is known: set SAFIRI_DATABASE_URL and SAFIRI_KAFKA_BOOTSTRAP, or start the stack with `safiri up`")
+        raise Missing(
+            f"no address of {what} is known: set SAFIRI_DATABASE_URL and SAFIRI_KAFKA_BOOTSTRAP, or start the stack with `safiri up`"
+        )
     click.echo(json.dumps({what: address}) if as_json else address)

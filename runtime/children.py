@@ -67,7 +67,11 @@ class Children:
         return iter(list(self.by_name.values()))
 
     def add(self, part: spawn.Part) -> Child:
-        return self.by_name.setdefault(part.name, Child(part))
+        """The child of that name, made known where it is new."""
+        if part.name not in self.by_name:
+            self.by_name[part.name] = Child(part)
+            self.write_restarts()
+        return self.by_name[part.name]
 
     def start(self, child: Child, gate: Gate | None = None) -> None:
         """Main thread only (see `spawn`)."""
@@ -85,7 +89,7 @@ class Children:
         self.start(child)
 
     def write_restarts(self) -> None:
-        """restarts.json: how often each was started again since `up` began; /metrics shows it."""
+        """restarts.json: how often each was started again since `up` began, for /metrics."""
         scratch = self.home.path / "restarts.new"
         scratch.write_text(json.dumps({child.part.name: child.restarts for child in self}))
         scratch.rename(self.home.path / "restarts.json")
@@ -114,7 +118,9 @@ class Children:
 
     def stop(self, order: tuple[str, ...], impatient: Callable[[], bool]) -> None:
         """One after the other: first who takes work in, last who keeps it. Unnamed ones go first. Kills at the end of its time."""
-        left = sorted((child for child in self if child.alive), key=lambda child: order.index(child.part.name) if child.part.name in order else -1)
+        left = sorted(
+            (child for child in self if child.alive), key=lambda child: order.index(child.part.name) if child.part.name in order else -1
+        )
         end = time.monotonic() + STOP_S
         for later, child in zip(reversed(range(len(left))), left, strict=True):
             self._stop_one(child, end - later * LAST_WORD_S, impatient)

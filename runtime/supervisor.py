@@ -98,7 +98,9 @@ class Supervisor:
 
     def _sleep(self) -> None:
         settled = self.phase == "ready" and not any(child.alive and not child.answering for child in self.children)
-        due = [max(0.0, child.again_at - time.monotonic()) for child in self.children if child.again_at is not None and self._may_start(child)]
+        due = [
+            max(0.0, child.again_at - time.monotonic()) for child in self.children if child.again_at is not None and self._may_start(child)
+        ]
         if not self.signals:
             select.select([self._wake[0]], [], [], min([IDLE_S if settled else POLL_S, *due]))
         with suppress(BlockingIOError):

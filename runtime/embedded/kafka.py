@@ -73,7 +73,11 @@ def prepare(home: Path, broker: int, controller: int) -> spawn.Part:
     command: spawn.Command = [runtime, *JVM, f"-Dlog4j2.configurationFile={folder}/log4j2.properties", "-cp", path]
     if not (log / "bootstrap.checkpoint").exists():
         spawn.run([*command, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", _cluster_id(), "-c", properties])
-    env = {name: value for name, value in os.environ.items() if name not in ("CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
+    }
     return spawn.Part(
         name="kafka",
         argv=[*command, "kafka.Kafka", properties],

