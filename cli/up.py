@@ -47,7 +47,7 @@ class Where(NamedTuple):
 def command(settings: Settings, port: int | None, stack: str | None) -> int:
     """Start everything; prints `ready http://…` when it takes traffic. SIGTERM or Ctrl-C stops all of it."""
     say = teller()
-    where_of = {"embedded": _embedded, "external": _external}[stack or _meant(settings)]
+    external = _external(settings) if (stack or _meant(settings)) == "external" else None
     home = Home(settings.data_dir)
     for name in home.wait_for_leftovers():
         say(f"waited for the last start's {name} to end")
@@ -55,7 +55,7 @@ def command(settings: Settings, port: int | None, stack: str | None) -> int:
         say(f"warning: {warning}")
     chosen = settings.model_copy(update={"http_port": _http_port(home, settings, port)})
     try:
-        run(home, plan(home, chosen, where_of(home, chosen)), say)
+        run(home, plan(home, chosen, external or _embedded(home)), say)
     except Ended as ended:
         click.echo(f"safiri: {ended}", err=True)
         return ended.code
@@ -106,13 +106,13 @@ def _meant(settings: Settings) -> str:
     return "external" if all(named) else "embedded"
 
 
-def _external(home: Home, settings: Settings) -> Where:
+def _external(settings: Settings) -> Where:
     if not settings.database_url or not settings.kafka_bootstrap:
         raise Refused(422, "No addresses", "--stack external needs SAFIRI_DATABASE_URL and SAFIRI_KAFKA_BOOTSTRAP")
     return Where([], settings.database_url, settings.kafka_bootstrap)
 
 
-def _embedded(home: Home, settings: Settings) -> Where:
+def _embedded(home: Home) -> Where:
     cluster = postgres.Cluster(home.path, home.port("postgres"))
     broker, controller = home.port("kafka"), home.port("controller")
     return Where([cluster.prepare, lambda: kafka.prepare(home.path, broker, controller)], cluster.url, f"127.0.0.1:{broker}")

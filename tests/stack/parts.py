@@ -59,7 +59,7 @@ def up(args: list[str]) -> None:
     from runtime import children
     from runtime.embedded import spawn
 
-    def part(name: str, _: list[str], env: Mapping[str, str]) -> spawn.Part:
+    def part(name: str, args: list[str], env: Mapping[str, str]) -> spawn.Part:
         return spawn.Part(name, [sys.executable, __file__, "role", name], env=env)
 
     cli.up._safiri = part

@@ -85,6 +85,11 @@ class Up:
             found |= more
         return {pid for pid in found if alive(pid)}
 
+    @property
+    def own_pid(self) -> int:
+        assert self.process
+        return self.process.pid
+
     def pid(self, name: str) -> int:
         return int(self.json("children")[name][0])
 

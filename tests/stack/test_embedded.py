@@ -15,7 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from running import Up, alive, eventually, interpreter
 
 from runtime.embedded import jars, java, spawn
@@ -72,7 +73,7 @@ def consumed(bootstrap: str, topic: str, count: int) -> list[str]:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": str(uuid.uuid4()), "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     try:
-        return [message.value().decode() for message in consumer.consume(count, 30)]
+        return [(message.value() or b"").decode() for message in consumer.consume(count, 30)]
     finally:
         consumer.close()
 
@@ -123,6 +124,7 @@ def test_kafka_takes_a_large_record_and_refuses_unknown_topics(one: Up) -> None:
     assert producer.flush(20) == 0
     assert failed == [None]
     unknown = AdminClient({"bootstrap.servers": kafka}).list_topics("unknown", 5).topics["unknown"]
+    assert unknown.error
     assert unknown.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
 
 

@@ -36,7 +36,7 @@ def test_roles_start_after_the_schema_and_stop_in_order(up: Callable[..., Up]) -
     one = up().start()
     assert one.out.read_text() == f"ready {one.json('run')['http']}\n"
     assert one.json("run") | {"http": ""} == {
-        "http": "", "database": ADDRESSES["SAFIRI_DATABASE_URL"], "kafka": "127.0.0.1:1", "pid": one.process.pid
+        "http": "", "database": ADDRESSES["SAFIRI_DATABASE_URL"], "kafka": "127.0.0.1:1", "pid": one.own_pid
     }  # fmt: skip
     eventually(lambda: len(one.trace()) == 4, "all roles started")
     assert one.trace()[0] == "migrate started"
@@ -85,7 +85,7 @@ def test_a_role_that_never_comes_up_ends_it(up: Callable[..., Up]) -> None:
     got, said = one.launch().ended()
     assert got == 4
     assert "http cannot run (exit code 1)" in said
-    assert not alive(one.process.pid)
+    assert not alive(one.own_pid)
 
 
 def test_a_wrong_schema_ends_it_at_once(up: Callable[..., Up]) -> None:
@@ -117,11 +117,16 @@ def test_a_taken_port_is_said(up: Callable[..., Up], monkeypatch: pytest.MonkeyP
     assert f"port {port} of 127.0.0.1 is taken" in said
 
 
-def test_external_needs_both_addresses() -> None:
+def test_external_needs_both_addresses(tmp_path: Path) -> None:
     bare = {name: value for name, value in os.environ.items() if not name.startswith("SAFIRI_")}
     for env in ({}, {"SAFIRI_DATABASE_URL": "postgresql://x"}):
         done = subprocess.run(
-            [sys.executable, "-m", "cli", "up", "--stack", "external"], env=bare | env, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "cli", "up", "--stack", "external", "--data-dir", str(tmp_path / "data")],
+            env=bare | env,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 2
         assert "SAFIRI_KAFKA_BOOTSTRAP" in done.stderr
+        assert not (tmp_path / "data").exists()
