@@ -32,5 +32,4 @@ docs: .venv/.docs-ready
 	$(VENV)/mkdocs build --strict
 
 .venv/.docs-ready: $(READY) tools/docs.lock
-	$(VENV)/uv pip install --quiet --python $(VENV)/python --require-hashes -r tools/docs.lock
-	@touch $@
+	@sh tools/setup docs
