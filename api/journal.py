@@ -28,6 +28,13 @@ COPIES = sa.Table(
     "journal_copies", metadata, sa.Column("tenant", sa.Text), sa.Column("stream", sa.Text), sa.Column("account", sa.Text),
     sa.Column("event_id", sa.Text), sa.Column("digest", sa.LargeBinary), sa.Column("stream_kind", sa.Text), sa.Column("receipt", sa.Uuid),
 )  # fmt: skip
+QUARANTINE = sa.Table(
+    "quarantine", metadata, sa.Column("id", sa.Uuid, primary_key=True), sa.Column("tenant", sa.Text), sa.Column("account", sa.Text),
+    sa.Column("provider", sa.Text), sa.Column("source", sa.Text), sa.Column("reason", sa.Text), sa.Column("received_at", _MOMENT),
+    sa.Column("content_type", sa.Text), sa.Column("headers", sa.Text), sa.Column("body", sa.LargeBinary), sa.Column("topic", sa.Text),
+    sa.Column("partition", sa.Integer), sa.Column("offset", sa.BigInteger), sa.Column("import_id", sa.Text),
+    sa.Column("attempts", sa.Integer), sa.Column("tried_at", _MOMENT), sa.Column("redriven_at", _MOMENT),
+)  # fmt: skip
 _IDENTITY = ("tenant", "stream", "account", "event_id", "digest", "stream_kind")
 
 
