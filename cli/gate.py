@@ -11,7 +11,7 @@ from cli.serve import ROLES
 from runtime.children import GATE
 
 # What `safiri migrate` will need; a name that is not there is no fault here.
-MIGRATE = ("cli.migrate", "alembic.command", "sqlalchemy", "psycopg", "kafka")
+MIGRATE = ("cli.migrate", "runtime.telemetry", "runtime.kafka", "projections.schema", "alembic.command")
 
 
 def wait(args: Sequence[str]) -> None:
