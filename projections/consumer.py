@@ -30,8 +30,11 @@ from runtime.addresses import find
 from runtime.postgres import connect
 from runtime.problems import Missing, Retry
 from runtime.settings import Settings
+from runtime.telemetry import set_up_logs
 
 log = structlog.get_logger()
+QUIET = logging.getLogger("safiri.faststream")  # its producer half warns about every consumer setting
+QUIET.setLevel(logging.ERROR)
 BATCH = 5000
 WINDOW_S = 0.02  # a poll waits this long for a full batch: the floor of freshness
 LONGEST_WAIT_S = 5.0
@@ -47,7 +50,7 @@ class Consumption:
         self.failures = 0
         self.moved_at = time.monotonic()
         self.projector: Projector | None = None
-        self.broker = KafkaBroker(bootstrap, config=kafka.CONSUME, allow_auto_create_topics=False, logger=logging.getLogger("faststream"))
+        self.broker = KafkaBroker(bootstrap, config=kafka.CONSUME, allow_auto_create_topics=False, logger=QUIET)
         self.subscriber = self._subscribe()
 
     def _subscribe(self) -> Any:
@@ -238,6 +241,7 @@ def project_bisecting(projector: Projector, records: list[Record]) -> Projected:
 
 def run(settings: Settings) -> None:
     """`safiri serve projector`."""
+    set_up_logs("projector")
     addresses = find(settings)
     if not addresses["kafka"] or not addresses["database"]:
         raise Missing("the projector needs SAFIRI_DATABASE_URL and SAFIRI_KAFKA_BOOTSTRAP")

@@ -18,7 +18,7 @@ from calls.journey import Journey
 
 DERIVED = "derived"
 LIVE = "live"
-metadata = sa.MetaData(schema=DERIVED)
+metadata = sa.MetaData(schema=DERIVED, naming_convention={"ix": "%(table_name)s_%(column_0_N_name)s_idx"})
 
 Row = tuple[Any, ...]
 Rows = Callable[[Journey], Iterable[Row]]

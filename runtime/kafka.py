@@ -18,7 +18,7 @@ from kafka import KafkaAdminClient
 from kafka import TopicPartition as AdminPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic, OffsetSpec
 from kafka.errors import KafkaError as AdminError
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import KafkaConfigurationError, TopicAlreadyExistsError
 
 from calls.clock import Micros
 from calls.envelope import TOPICS
@@ -77,6 +77,7 @@ class Publisher:
         self._reported: list[tuple[asyncio.Future[None], KafkaError | None]] = []
         self._lock = threading.Lock()
         self._stopping = False
+        self.fatal = False  # the producer is beyond repair: make another
         self._poller = threading.Thread(target=self._poll, name="kafka-reports", daemon=True)
         self._poller.start()
 
@@ -85,6 +86,8 @@ class Publisher:
         done: asyncio.Future[None] = self._loop.create_future()
 
         def report(error: KafkaError | None, _: Message) -> None:
+            if error is not None and error.fatal():
+                self.fatal = True
             with self._lock:
                 self._reported.append((done, error))
                 first = len(self._reported) == 1
@@ -142,10 +145,12 @@ class Watcher:
             try:
                 if self._admin is None:
                     self._admin = KafkaAdminClient(
-                        bootstrap_servers=self.bootstrap, request_timeout_ms=5000, default_api_timeout_ms=5000,
+                        bootstrap_servers=self.bootstrap, request_timeout_ms=5000,
                         bootstrap_timeout_ms=3000, client_id="safiri-admin", reconnect_backoff_max_ms=500,
                     )  # fmt: skip
                 return question(self._admin)
+            except KafkaConfigurationError:
+                raise
             except (AdminError, OSError, ValueError, TimeoutError) as error:
                 self._forget()
                 raise Retry(f"Kafka does not answer at {self.bootstrap}: {type(error).__name__}") from error

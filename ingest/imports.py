@@ -1,0 +1,208 @@
+"""History into the same log through the same path. Twice is once; interrupted, it goes on where it was acknowledged.
+
+A file has one delivery a line (NDJSON, plain or gzip): a neutral event, a provider's body as it was sent, or an archive line
+`{"body": …, "content_type"?, "headers"?, "received_at"?}` whose body is text or an object. Lines that are none go to
+quarantine. What became of all of them only the projector knows: it counts per import in its own transaction.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import psycopg
+
+from calls.clock import parse_time
+from calls.envelope import Envelope
+from calls.providers import PROVIDERS
+from ingest.accept import Origin, envelope, now
+from ingest.events import LARGEST_LINE, event
+from ingest.publish import Appender
+from runtime.postgres import AWAY, connect
+from runtime.problems import Refused, Retry
+from runtime.settings import Settings
+
+AT_ONCE = 2000  # lines between two notes of how far it is
+Progress = Callable[[int], None]  # bytes of the file read since the last call
+
+
+class Counts(msgspec.Struct):
+    """Of lines that are not blank. read = accepted + duplicate + quarantined once all is projected."""
+
+    read: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+
+
+class Mark(msgspec.Struct):
+    """How far an import of one file is: lines up to `line` are acknowledged."""
+
+    import_id: str
+    line: int = 0
+    read: int = 0
+
+
+def import_file(
+    path: Path, *, account: str, form: str | None, settings: Settings, bootstrap: str, database_url: str, progress: Progress
+) -> Counts:
+    """Raises Refused for a wrong account, format or file, Retry where Kafka or Postgres is away (run it again: it goes on)."""
+    origin = _origin(settings, account, form)
+    place = _mark_file(settings.data_dir, path, account, origin.provider.name)
+    mark = _known(place) or Mark(uuid.uuid4().hex)
+    origin.import_id = mark.import_id
+    appender = Appender(bootstrap)
+    for number, chunk in _chunks(path, progress):
+        lines = [line for n, line in enumerate(chunk, number) if n > mark.line and line.strip()]
+        appender.append(_envelope(origin, line) for line in lines)
+        appender.flush()
+        if number + len(chunk) - 1 > mark.line:
+            mark = Mark(mark.import_id, number + len(chunk) - 1, mark.read + len(lines))
+            _note(place, mark)
+    counts = _await(database_url, mark)
+    place.unlink(missing_ok=True)
+    return counts
+
+
+def _origin(settings: Settings, account: str, form: str | None) -> Origin:
+    if account not in settings.accounts:
+        raise Refused(422, "Unknown account", f"no account {account!r} is configured; known: {', '.join(sorted(settings.accounts)) or 'none'}")
+    name = form or settings.accounts[account].provider
+    if name not in PROVIDERS:
+        raise Refused(422, "Unknown format", f"no format {name!r}; known: {', '.join(sorted(PROVIDERS))}")
+    return Origin(account, settings.accounts[account], PROVIDERS[name], source="import")
+
+
+# ---------------------------------------------------------------- lines
+
+
+def _chunks(path: Path, progress: Progress) -> Iterator[tuple[int, list[bytes]]]:
+    """(number of the first line, lines), AT_ONCE at a time; a line over 1 MiB comes shortened and will not be understood."""
+    number, chunk, before = 1, [], 0
+    try:
+        with open(path, "rb") as raw:
+            for line in _lines(raw):
+                chunk.append(line)
+                if len(chunk) == AT_ONCE:
+                    yield number, chunk
+                    number, chunk = number + len(chunk), []
+                    progress(raw.tell() - before)
+                    before = raw.tell()
+            if chunk:
+                yield number, chunk
+            progress(raw.tell() - before)
+    except (OSError, EOFError) as error:
+        raise Refused(422, "Unreadable", f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _lines(raw: BinaryIO) -> Iterator[bytes]:
+    zipped = raw.read(2) == b"\x1f\x8b"
+    raw.seek(0)
+    source: Any = gzip.open(raw) if zipped else raw
+    while line := source.readline(LARGEST_LINE + 2):
+        if not line.endswith(b"\n") and len(line) > LARGEST_LINE:
+            while (more := source.readline(LARGEST_LINE)) and not more.endswith(b"\n"):
+                pass
+        yield line
+
+
+class _Archived(msgspec.Struct):
+    body: str | dict[str, Any]
+    content_type: str = ""
+    headers: dict[str, str] = {}
+    received_at: str | float | None = None
+
+
+def _envelope(origin: Origin, line: bytes) -> Envelope:
+    """One line. What is wrong with it is the reason for which it goes to quarantine."""
+    line = line.strip()
+    if len(line) > LARGEST_LINE:
+        return _aside(origin, line[:LARGEST_LINE], "a line of more than 1 MiB; its beginning is kept")
+    if origin.provider.name == "neutral":
+        try:
+            return event(origin, line)
+        except ValueError as error:
+            return _aside(origin, line, str(error))
+    try:
+        archived = msgspec.json.decode(line, type=_Archived)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return envelope(origin, line, content_type="application/json", headers={}, received_at=now(), signature="import")
+    body = archived.body.encode() if isinstance(archived.body, str) else msgspec.json.encode(archived.body)
+    kind = archived.content_type or ("application/json" if body[:1] in b"{[" else "application/x-www-form-urlencoded")
+    headers = {name.lower(): value for name, value in archived.headers.items()}
+    return envelope(
+        origin, body, content_type=kind, headers=headers, received_at=parse_time(archived.received_at) or now(), signature="import"
+    )
+
+
+def _aside(origin: Origin, line: bytes, reason: str) -> Envelope:
+    return envelope(origin, line, content_type="", headers={}, received_at=now(), signature="import", reason=reason)
+
+
+# ---------------------------------------------------------------- how far it is
+
+
+def _mark_file(data_dir: Path, path: Path, account: str, form: str) -> Path:
+    """One note a file (by its content's size and ends), account and format."""
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as source:
+            ends = source.read(65536)
+            source.seek(max(0, size - 65536))
+            ends += source.read()
+    except OSError as error:
+        raise Refused(422, "Unreadable", f"{path}: {error.strerror}") from None
+    name = hashlib.blake2b(f"{account}\0{form}\0{size}\0".encode() + ends, digest_size=12).hexdigest()
+    folder = data_dir / "imports"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.json"
+
+
+def _known(place: Path) -> Mark | None:
+    try:
+        return msgspec.json.decode(place.read_bytes(), type=Mark)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _note(place: Path, mark: Mark) -> None:
+    scratch = place.with_suffix(f".{os.getpid()}")
+    scratch.write_bytes(msgspec.json.encode(mark))
+    scratch.rename(place)
+
+
+def _await(database_url: str, mark: Mark, within_s: float = 600) -> Counts:
+    """Waits until the projector has seen every line; raises Retry where it makes no progress for that long."""
+    counts, end = Counts(), time.monotonic() + within_s
+    while True:
+        try:
+            with connect(database_url, name="import", autocommit=True) as connection:
+                while True:
+                    before, counts = counts, _counts(connection, mark)
+                    if counts.accepted + counts.duplicate + counts.quarantined >= mark.read:
+                        return counts
+                    if counts != before:
+                        end = time.monotonic() + within_s
+                    if time.monotonic() > end:
+                        raise Refused(503, "Not projected", "everything is in the log, but the projector does not get on; see `safiri lag`")
+                    time.sleep(0.1)
+        except (Retry, *AWAY):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+
+
+def _counts(connection: psycopg.Connection[Any], mark: Mark) -> Counts:
+    row = connection.execute(
+        "SELECT coalesce(sum(accepted), 0)::bigint, coalesce(sum(duplicate), 0)::bigint, coalesce(sum(quarantined), 0)::bigint "
+        "FROM safiri.imports WHERE import_id = %s",
+        (mark.import_id,),
+    ).fetchone()
+    return Counts(mark.read, *(row or (0, 0, 0)))

@@ -1,0 +1,85 @@
+"""Tries quarantined deliveries again with the parsers of today. What is understood goes into the log under its old receipt."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import msgspec
+
+from calls.clock import to_micros
+from calls.envelope import Envelope
+from calls.providers import PROVIDERS
+from ingest.accept import Origin, envelope
+from ingest.events import event
+from ingest.publish import Appender
+from runtime.addresses import Addresses
+from runtime.postgres import connect
+from runtime.problems import Refused
+from runtime.settings import Account, Settings
+
+AT_ONCE = 500
+COLUMNS = "id, tenant, account, provider, received_at, content_type, headers, body"
+
+
+def redrive(settings: Settings, addresses: Addresses, ids: list[str], everything: bool) -> dict[str, int]:
+    """`{"tried", "redriven", "kept"}`. Raises Refused for an unknown id, Retry where Kafka or Postgres is away."""
+    tried = redriven = 0
+    appender = Appender(addresses["kafka"])
+    with connect(addresses["database"], name="redrive") as connection:
+        wanted = [_uuid(one) for one in ids]
+        rows = connection.execute(
+            f"SELECT {COLUMNS} FROM safiri.quarantine WHERE redriven_at IS NULL AND (%s OR id = ANY(%s)) ORDER BY received_at, id",
+            (everything, wanted),
+        ).fetchall()
+        missing = set(wanted) - {row[0] for row in rows}
+        if missing and not everything:
+            raise Refused(404, "Unknown id", f"not in quarantine: {', '.join(str(one) for one in sorted(missing))}; see `safiri quarantine ls`")
+        for start in range(0, len(rows), AT_ONCE):
+            made = {row[0]: _again(settings, row) for row in rows[start : start + AT_ONCE]}
+            good = {identity: one for identity, one in made.items() if one.stream_kind != "quarantine"}
+            appender.append(good.values())
+            appender.flush()
+            connection.execute("UPDATE safiri.quarantine SET redriven_at = clock_timestamp() WHERE id = ANY(%s)", (list(good),))
+            for identity, one in made.items():
+                connection.execute(
+                    "UPDATE safiri.quarantine SET attempts = attempts + 1, tried_at = clock_timestamp(), "
+                    "reason = CASE WHEN %s = '' THEN reason ELSE %s END WHERE id = %s",
+                    (one.reason, one.reason.replace("\0", "\ufffd"), identity),
+                )
+            connection.commit()
+            tried, redriven = tried + len(made), redriven + len(good)
+    return {"tried": tried, "redriven": redriven, "kept": tried - redriven}
+
+
+def _uuid(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise Refused(404, "Unknown id", f"{text[:100]!r} is no id of a quarantined delivery; see `safiri quarantine ls`") from None
+
+
+def _again(settings: Settings, row: tuple[Any, ...]) -> Envelope:
+    """The envelope as it would be made today, with its receipt and its time of receipt."""
+    identity, tenant, account, provider, received_at, content_type, headers, body = row
+    if provider not in PROVIDERS or account is None:
+        return _kept(identity, "it does not say which account it came for")
+    known = settings.accounts.get(account) or Account(provider=provider, tenant=tenant or "default")
+    origin = Origin(account, known, PROVIDERS[provider], source="redrive")
+    try:
+        if provider == "neutral":
+            event(origin, bytes(body))
+        made = envelope(
+            origin, bytes(body), content_type=content_type, headers=msgspec.json.decode(headers) if headers else {},
+            received_at=to_micros(received_at), signature="redrive",
+        )  # fmt: skip
+    except ValueError as error:
+        return _kept(identity, str(error))
+    return msgspec.structs.replace(made, receipt=identity.hex)
+
+
+def _kept(identity: uuid.UUID, reason: str) -> Envelope:
+    return Envelope(
+        tenant="", account="", provider="", stream_kind="quarantine", stream=identity.hex, event_id=identity.hex, receipt=identity.hex,
+        received_at=0, digest="", reason=reason,
+    )  # fmt: skip

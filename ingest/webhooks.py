@@ -1,0 +1,183 @@
+"""`POST /hooks/{account}`: a small ASGI application of its own around the API, because this is the hot path.
+
+Read the body (bounded in size and time) → verify the signature over its raw bytes → mask → find whose it is → append → 202.
+Refused before anything is stored: 401, 404, 405, 408, 411…, 413, 415; 503 with Retry-After where nothing can take it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+import structlog
+from prometheus_client import Counter
+
+from calls.providers import PROVIDERS, Provider
+from ingest.accept import Log, Origin, envelope, now
+from runtime.problems import Refused, Retry
+from runtime.settings import Settings
+from runtime.telemetry import DELIVERIES, PUBLISH_SECONDS
+
+log = structlog.get_logger()
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PREFIX = "/hooks/"
+LARGEST = 1 << 20
+MOST_HELD = 64 << 20  # bytes of bodies being read at one time
+BODY_WITHIN_S = 20.0
+ACCEPTED = {"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]}
+EMPTY = {"type": "http.response.body", "body": b""}
+
+
+class Sender:
+    """One account, ready to be verified against."""
+
+    __slots__ = ("accepted", "name", "origin", "provider", "required", "secrets")
+
+    def __init__(self, name: str, settings: Settings, provider: Provider):
+        account = settings.accounts[name]
+        self.name, self.provider = name, provider
+        self.origin = Origin(name, account, provider, source="hook")
+        self.secrets = [secret.get_secret_value() for secret in account.signing_secrets]
+        self.required = account.signature == "required"
+        self.accepted: Counter = DELIVERIES.labels(name, "202")
+
+    def verify(self, body: bytes, headers: dict[str, str]) -> str:
+        """How the signature was found to be; raises Refused (401) where it is required and not good."""
+        if not self.required and not self.secrets:
+            return "none"
+        verdict = self.provider.verify(body, headers, self.secrets, int(time.time()))
+        if verdict.ok:
+            return verdict.how
+        if self.required:
+            raise Refused(401, "Not signed by this account", f"{verdict.how}; sign the raw body with one of the account's signing_secrets")
+        return "none"
+
+
+class Hooks:
+    """The ASGI application: /hooks/… here, everything else to `inner`."""
+
+    def __init__(self, inner: Application, log_: Log, settings: Settings):
+        self.inner, self.log = inner, log_
+        self.senders = {
+            name: Sender(name, settings, PROVIDERS[account.provider])
+            for name, account in settings.accounts.items()
+            if account.provider in PROVIDERS
+        }
+        self.held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+            await self.inner(scope, receive, send)
+            return
+        account = scope["path"][len(PREFIX) :]
+        try:
+            await self._deliver(scope, receive, account)
+            await send(ACCEPTED)
+            await send(EMPTY)
+        except Refused as refused:
+            DELIVERIES.labels(account if account in self.senders else "unknown", str(refused.status)).inc()
+            await _refuse(send, refused)
+        except Retry as away:
+            DELIVERIES.labels(account, "503").inc()
+            log.error("nothing can take deliveries", reason=str(away))
+            await _refuse(send, Refused(503, "Cannot take it now", f"{away}; send it again", headers={"Retry-After": "5"}))
+        except Gone:
+            return
+
+    async def _deliver(self, scope: Scope, receive: Receive, account: str) -> None:
+        if scope["method"] != "POST":
+            raise Refused(405, "Method not allowed", "deliveries are POSTed to this address", headers={"Allow": "POST"})
+        sender = self.senders.get(account)
+        if sender is None:
+            raise Refused(404, "Unknown account", f"no account {account[:100]!r} is configured; its address is /hooks/<account>")
+        headers = _headers(scope)
+        _check_framing(headers)
+        body = await self._body(receive)
+        began = time.perf_counter()
+        signature = sender.verify(body, headers)
+        made = envelope(
+            sender.origin, body, content_type=headers.get("content-type", ""), headers=headers, received_at=now(), signature=signature
+        )
+        await self.log.append(made)
+        PUBLISH_SECONDS.observe(time.perf_counter() - began)
+        sender.accepted.inc()
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The whole body. Refused over 1 MiB, after BODY_WITHIN_S, or while too much is being read already."""
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            body: bytes = message.get("body", b"")
+            if len(body) > LARGEST:
+                raise _too_large()
+            return body
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S):
+                return await self._chunks(receive, message)
+        except TimeoutError:
+            raise Refused(408, "Too slow", f"the body did not come within {BODY_WITHIN_S:.0f} s", headers={"Connection": "close"}) from None
+
+    async def _chunks(self, receive: Receive, message: MutableMapping[str, Any]) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                chunk = message.get("body", b"")
+                chunks.append(chunk)
+                size += len(chunk)
+                self.held += len(chunk)
+                if size > LARGEST:
+                    raise _too_large()
+                if self.held > MOST_HELD:
+                    raise Refused(503, "Too much at once", "too many large bodies are being read; send it again", headers={"Retry-After": "2"})
+                if not message.get("more_body"):
+                    return b"".join(chunks)
+                message = await receive()
+        finally:
+            self.held -= size
+
+
+class Gone(Exception):
+    """The sender went away before its body was complete."""
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Lower-case names; a repeated header's values are joined. A `token` in the query counts as X-Safiri-Token."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1")
+        found[key] = f"{found[key]}, {value.decode('latin-1')}" if key in found else value.decode("latin-1")
+    query = scope.get("query_string")
+    if query and b"token=" in query:
+        found["x-safiri-token"] = parse_qs(query.decode("latin-1"), max_num_fields=50).get("token", [""])[0]
+    return found
+
+
+def _check_framing(headers: dict[str, str]) -> None:
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length[:18]) > LARGEST:
+        raise _too_large()
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise Refused(415, "Compressed body", f"content-encoding {encoding[:40]!r} is not taken here; send the body as it is")
+
+
+def _too_large() -> Refused:
+    return Refused(413, "Too large", f"a delivery may have at most {LARGEST} bytes")
+
+
+async def _refuse(send: Send, refused: Refused) -> None:
+    body = msgspec.json.encode(refused.body())
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in refused.headers.items()]
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
