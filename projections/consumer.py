@@ -35,6 +35,7 @@ from runtime.telemetry import set_up_logs
 log = structlog.get_logger()
 QUIET = logging.getLogger("safiri.faststream")  # its producer half warns about every consumer setting
 QUIET.setLevel(logging.ERROR)
+logging.getLogger("faststream").setLevel(logging.ERROR)
 BATCH = 5000
 WINDOW_S = 0.02  # a poll waits this long for a full batch: the floor of freshness
 LONGEST_WAIT_S = 5.0

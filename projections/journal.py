@@ -33,9 +33,9 @@ class Arrival(msgspec.Struct, gc=False):
 
 
 COLUMNS = (
-    "n int", "tenant text", "stream text", "account text", "event_id text", "digest bytea", "stream_kind text", "receipt uuid",
+    "n int4", "tenant text", "stream text", "account text", "event_id text", "digest bytea", "stream_kind text", "receipt uuid",
     "received_at timestamptz", "provider text", "source text", "signature text", "content_type text", "headers text", "body bytea",
-    "topic text", "partition int", '"offset" bigint', "import_id text",
+    "topic text", "partition int4", '"offset" int8', "import_id text",
 )  # fmt: skip
 NAMES = ", ".join(column.rsplit(" ", 1)[0] for column in COLUMNS[1:])
 TYPES = [column.rsplit(" ", 1)[1] for column in COLUMNS]

@@ -20,11 +20,14 @@ from projections.shape import Projection, Row
 
 Address = tuple[str, str]  # tenant, journey id
 
+NAMES = {"INTEGER": "int4", "BIGINT": "int8", "BOOLEAN": "bool", "TIMESTAMP WITH TIME ZONE": "timestamptz"}
+
+
 def type_names(table: sa.Table) -> list[str]:
     """The Postgres type of each column, as COPY wants it."""
     dialect = pg.dialect()  # type: ignore[no-untyped-call]
-    shown = [column.type.compile(dialect).lower() for column in table.columns]
-    return [name.replace(" with time zone", "tz").replace("timestamp tz", "timestamptz") for name in shown]
+    shown = [column.type.compile(dialect) for column in table.columns]
+    return [NAMES.get(name, name.lower()) for name in shown]
 
 
 class Writer:
