@@ -162,6 +162,7 @@ def _head(journey: _Journey, zone: tzinfo) -> list[str]:
         *(("call" if n == 0 else "", _ids(call)) for n, call in enumerate(journey.calls)),
         *((("label", plain(label))) for label in journey.labels),
         ("events", f"{journey.events}, {'complete' if journey.complete else 'incomplete: something is missing'}"),
+        *([("as of", moment(journey.complete_through, zone))] if journey.complete_through else []),
     ]
     return [line for label, text in rows for line in _row(label, text)]
 

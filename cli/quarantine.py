@@ -75,10 +75,10 @@ def show(settings: Settings, identity: str, as_json: bool) -> None:
 @common
 def redrive(settings: Settings, identities: tuple[str, ...], everything: bool, as_json: bool) -> int:
     """Send them through the log again. Exit 1 where some are still not understood."""
-    from ingest.redrive import redrive as again
-
     if bool(identities) == everything:
         raise click.UsageError("name the ids to redrive, or give --all")
+    from ingest.redrive import redrive as again
+
     ids = [str(_number(identity)) for identity in identities]
     done: dict[str, Any] = again(settings, addresses.find(settings), ids, everything)
     if as_json:

@@ -1,0 +1,108 @@
+"""The ladder: all of the story, in order, on a hundred columns, and nothing from outside steers the terminal."""
+
+from __future__ import annotations
+
+import json
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from calls.clock import parse_time
+from calls.journey import Anomaly, Call, Durations, Journey, Leg, MenuStep, QueueVisit, Segment, document
+from calls.ladder import WIDTH, ladder, offset, plain, spoken
+
+NOON = parse_time("2026-09-01T12:00:00Z") or 0
+SECOND = 1_000_000
+SID = "d6a1e0a6-9f1b-4f9e-8a8e-1a2b3c4d5e6f"
+
+
+def at(seconds: float) -> int:
+    return NOON + int(seconds * SECOND)
+
+
+def story() -> Journey:
+    """4 s to a menu, 30 s in queue support, 60 s with amina, 10 s of them on hold."""
+    segments = [Segment("talk", at(40), at(60)), Segment("hold", at(60), at(70)), Segment("talk", at(70), at(100))]
+    leg = Leg(leg="a", kind="agent", started_at=at(34), address="+254720000001", agent="amina", queue="support", answered_at=at(40),
+              ended_at=at(100), ended_by="agent", cause="normal", segments=segments)  # fmt: skip
+    call = Call(call_sid=SID, account="acme", provider="neutral", started_at=NOON, aliases=["HD_1"], caller="+254712345678", called="+254711000100",
+                answered_at=at(2), ended_at=at(100), legs=[leg])  # fmt: skip
+    return Journey(
+        tenant="default", journey_id="jn_1", account="acme", provider="neutral", started_at=NOON, direction="inbound", caller="+254712345678",
+        called="+254711000100", ended_at=at(100), state="ended", outcome="answered", ended_by="agent",
+        durations=Durations(total_ms=100_000, queue_ms=30_000, talk_ms=50_000, hold_ms=10_000), calls=[call],
+        queue_visits=[QueueVisit(SID, "support", at(10), at(40), "answered", "amina")], menu_path=[MenuStep(SID, at(4.5), "main", "1")],
+        anomalies=[Anomaly("missing_start", "no start; " * 30)], complete=True, events=9, labels=["order-7"],
+    )  # fmt: skip
+
+
+def drawn(journey: Journey) -> list[str]:
+    return ladder(json.dumps(document(journey)), ZoneInfo("Africa/Nairobi")).splitlines()
+
+
+def test_it_tells_the_story_in_order() -> None:
+    lines = drawn(story())
+    text = "\n".join(lines)
+    assert [" ".join(line.split()) for line in lines if line.lstrip().startswith("+0")] == [
+        "+00:00.000 +254712345678 ──> +254711000100 call begins",
+        "+00:02.000 +254712345678 <── +254711000100 answered",
+        "+00:04.500 caller ──> menu main presses 1",
+        "+00:10.000 caller ──> queue support",
+        "+00:34.000 queue support ──> agent amina",
+        "+00:40.000 queue support <── agent amina answered",
+        "+00:40.000 caller <── queue support answered by amina after 30.0 s",
+        "+01:00.000 agent amina ··· hold 10.0 s",
+        "+01:40.000 agent amina ──x leaves after 1 min 00 s, normal, by agent",
+        "+01:40.000 +254712345678 ──x +254711000100 call ends, by agent",
+    ]
+    for told in (SID, "HD_1", "jn_1", "answered (ended, ended by agent)", "2026-09-01 15:00:00.000 +03:00", "total 1 min 40 s", "order-7",
+                 "! missing_start: no start;", "9, complete"):  # fmt: skip
+        assert told in text, told
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_what_is_missing_is_left_out_or_said() -> None:
+    bare = Journey(tenant="t", journey_id="jn_2", account="acme", provider="neutral", started_at=NOON,
+                   calls=[Call(call_sid="x", account="acme", provider="neutral", started_at=NOON)],
+                   queue_visits=[QueueVisit("x", "q", NOON, None, "waiting")], menu_path=[MenuStep("x", NOON, None, None, timed_out=True)])  # fmt: skip
+    text = "\n".join(drawn(bare))
+    for told in (
+        "direction unknown",
+        "unknown ──> unknown",
+        "incomplete",
+        "presses nothing (timed out)",
+        "caller ──> queue q",
+        "open (open)",
+    ):
+        assert told in text, told
+
+
+def test_long_and_hostile_texts_stay_within_their_line() -> None:
+    evil = story()
+    evil.caller = evil.calls[0].caller = "\x1b[2J" + "9" * 300
+    evil.queue_visits[0].queue = "a\nb\u202e" + "q" * 300
+    evil.calls[0].call_sid = "s" * 500
+    lines = drawn(evil)
+    assert max(map(len, lines)) <= WIDTH
+    text = "\n".join(lines)
+    assert not any(letter in text for letter in "\x1b\u202e")
+    assert "\\x1b[2J" in text
+
+
+@pytest.mark.parametrize(
+    ("micros", "shown"), [(0, "+00:00.000"), (12_345_678, "+00:12.345"), (3_600_000_000 * 30, "+30:00:00.000"), (-1_500_000, "-00:01.500")]
+)
+def test_offsets(micros: int, shown: str) -> None:
+    assert offset(micros) == shown
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"), [(None, "-"), (0, "0 ms"), (999, "999 ms"), (12_340, "12.3 s"), (245_000, "4 min 05 s"), (7_380_000, "2 h 03 min")]
+)
+def test_lengths(ms: int | None, said: str) -> None:
+    assert spoken(ms) == said
+
+
+def test_plain_keeps_letters_of_every_script() -> None:
+    assert plain("Nya\u0303 \u6771\u4eac \U0001f600") == "Nya\u0303 \u6771\u4eac \U0001f600"
+    assert plain("a\tb\ud800") == "a\\tb\\ud800"
