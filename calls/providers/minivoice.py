@@ -98,7 +98,9 @@ def _known(fields: Fields, call: str, at: Micros, *, started: bool) -> list[Even
 
 def _call_id(fields: Fields) -> str | None:
     data = part(fields, "data")
-    return identifier(part(fields, "call").get("id")) or identifier(data.get("call_id")) or identifier(part(data, "recording").get("call_id"))
+    return (
+        identifier(part(fields, "call").get("id")) or identifier(data.get("call_id")) or identifier(part(data, "recording").get("call_id"))
+    )
 
 
 def _event_id(fields: Fields, event: str, call: str) -> str:

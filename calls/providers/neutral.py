@@ -177,7 +177,11 @@ def _said(why: str, kind: str) -> str:
     if allowed:
         return f"`{name}` must be one of {', '.join(allowed)}."
     wanted = re.search(r"Expected `([^`]+)`", why)
-    words = wanted[1].replace("str", "text").replace("int", "whole number").replace("bool", "true or false") if wanted else "a value of its type"
+    words = (
+        wanted[1].replace("str", "text").replace("int", "whole number").replace("bool", "true or false")
+        if wanted
+        else "a value of its type"
+    )
     return f"`{name or kind}` must be {words.replace(' | ', ' or ')}."
 
 

@@ -62,7 +62,9 @@ _DIAL_CAUSES = ("lastbridgehangupcause", "bridgehangupcause", "dialcallstatus", 
 _RECORDED = ("recordingurl", "downloadurl", "recordurl", "recordingsid", "recordingid")
 _UNREADY = frozenset({"started", "inprogress", "paused", "failed", "absent", "error"})
 # A room's name is a call's only where we issued it for a call: `queue-support` is somebody else's room.
-_ISSUED = re.compile(r"HD_\w+|ATVId_\w+|call_[\w.\-]+|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=\D*\d)[\w.:\-]{12,256}", re.ASCII)
+_ISSUED = re.compile(
+    r"HD_\w+|ATVId_\w+|call_[\w.\-]+|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=\D*\d)[\w.:\-]{12,256}", re.ASCII
+)
 
 
 def parse_pbx(fields: Fields, call: str, at: Micros, states: tuple[str, ...] = STATES) -> list[Event]:

@@ -24,6 +24,7 @@ NOTHING: Fields = {}
 LONGEST_ID = 256
 MOST_FIELDS = 1_000
 LONGEST_DURATION_S = 30 * 86_400
+EARLIEST_UNIX = 100_000_000  # 1973, in seconds
 LATEST = 7_258_118_400_000_000  # the year 2200: a later time is a mistake, and some of them no calendar can show
 
 _AMOUNT = re.compile(r"\d{1,12}(?:\.\d{1,12})?", re.ASCII)
@@ -124,7 +125,7 @@ def identifier(value: object) -> str | None:
         return None
     value = value.strip()
     # Printable ASCII is the rule; of the rest, only control characters and lone surrogates are no part of an id.
-    return value if value and (value.isascii() and value.isprintable() or not _unfit(value)) else None
+    return value if value and ((value.isascii() and value.isprintable()) or not _unfit(value)) else None
 
 
 def _unfit(value: str) -> bool:
@@ -211,11 +212,19 @@ def moment(*values: object) -> Micros | None:
 
 def _at(value: object) -> Micros | None:
     """The usual writing, `2026-06-27T10:00:05.000Z`, at a tenth of the cost; the rest as the clock reads it."""
-    if isinstance(value, str) and len(value) == 24 and value[4] == value[7] == "-" and value[10::13] == "TZ" and value[13] == value[16] == ":":
+    if (
+        isinstance(value, str)
+        and len(value) == 24
+        and value[4] == value[7] == "-"
+        and value[10::13] == "TZ"
+        and value[13] == value[16] == ":"
+    ):
         try:
             return to_micros(datetime.fromisoformat(value))
         except (ValueError, OverflowError):
             pass
+    if isinstance(value, int | float) and value < EARLIEST_UNIX:
+        return None  # a count or a length, whatever its field is called
     return parse_time(value)
 
 

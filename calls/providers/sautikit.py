@@ -100,9 +100,12 @@ def _parse_call(fields: Fields, data: Fields, kind: str, at: Micros) -> list[Eve
     call, alias = _ids(fields)
     read = _CALL_KINDS.get(kind)
     if call is None or read is None:
-        return _linked([Unrecognised(call_sid=call or "", at=at, name=kind, reason="this kind of event is not known")], call or "", alias)
+        why = "this kind of event is not known" if read is None else "the body names no call"
+        return _linked([Unrecognised(call_sid=call or "", at=at, name=kind, reason=why)], call or "", alias)
     facts = read(data, call, at)
-    who = CallSeen(call_sid=call, at=facts[0].at, from_=phone(data.get("from")), to=phone(data.get("to")), direction=direction(data.get("direction")))
+    who = CallSeen(
+        call_sid=call, at=facts[0].at, from_=phone(data.get("from")), to=phone(data.get("to")), direction=direction(data.get("direction"))
+    )
     if not isinstance(facts[0], CallStarted) and (who.from_ or who.to or who.direction):
         facts.append(who)
     return _linked(facts, call, alias)
@@ -129,7 +132,9 @@ def _ids(fields: Fields) -> tuple[str | None, str | None]:
     """(the id by which the call is known, its other id) of an envelope."""
     data = part(fields, "data", "payload")
     rest = identifier(data.get("call_id")) or identifier(fields.get("call_id"))
-    other = first_id(data, ("session_id", "pbx_call_id", "sessionId", "pbxCallId")) or first_id(fields, ("session_id", "pbx_call_id", "sessionId"))
+    other = first_id(data, ("session_id", "pbx_call_id", "sessionId", "pbxCallId")) or first_id(
+        fields, ("session_id", "pbx_call_id", "sessionId")
+    )
     if rest is None and other is None:
         plain = folded(data)
         rest, other = first_id(plain, _CALL_IDS), first_id(plain, _PBX_IDS)

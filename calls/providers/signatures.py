@@ -20,6 +20,11 @@ WINDOW_S = 300
 LONGEST_HEADER = 4_096
 MOST_SIGNATURES = 16
 
+_SHOWN = {
+    "x-sautikit-signature": "X-Sautikit-Signature",
+    "x-minivoice-timestamp": "X-MiniVoice-Timestamp",
+    "x-minivoice-signature": "X-MiniVoice-Signature",
+}
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _TIME = re.compile(r"[0-9]{1,12}")
 _MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,256}")
@@ -143,11 +148,10 @@ def _bytes(secret: str) -> bytes:
 
 def _header(headers: Headers, name: str) -> str | Verdict:
     value = headers.get(name, "").strip()
-    shown = name.replace("sautikit", "Sautikit").replace("minivoice", "MiniVoice").replace("-s", "-S").replace("-t", "-T")
     if not value:
-        return Verdict(ok=False, how=f"no {shown.replace('x-', 'X-')} header")
+        return Verdict(ok=False, how=f"no {_SHOWN.get(name, name)} header")
     if len(value) > LONGEST_HEADER:
-        return Verdict(ok=False, how=f"the {shown.replace('x-', 'X-')} header is longer than {LONGEST_HEADER} characters")
+        return Verdict(ok=False, how=f"the {_SHOWN.get(name, name)} header is longer than {LONGEST_HEADER} characters")
     return value
 
 
