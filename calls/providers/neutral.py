@@ -17,7 +17,7 @@ from calls.clock import Micros
 from calls.events import TYPES, AgentState, CallLinked, CallUnlinked, Event, Unrecognised, shown
 from calls.providers import signatures
 from calls.providers.interface import Delivered, Identity, NotUnderstood, Provider
-from calls.providers.reading import LONGEST_ID, Fields, identifier, label, moment, read_json
+from calls.providers.reading import LONGEST_ID, LONGEST_LABEL, Fields, identifier, label, moment, read_json
 
 ACCOUNT_TYPES: Final = frozenset(name for name in TYPES if name.startswith(("wallet.", "number.", "storage.")))
 _LONG = frozenset({"text", "url", "cause", "reason", "client_request_id"})
@@ -127,6 +127,8 @@ def _check_text(name: str, value: str) -> None:
         raise ValueError(f"`{name}` holds a control character.")
     if len(value) > LONGEST_ID and name not in _LONG and not name.startswith("attributes."):
         raise ValueError(f"`{name}` is longer than {LONGEST_ID} characters.")
+    if len(value) > LONGEST_LABEL and name == "client_request_id":
+        raise ValueError(f"`{name}` is longer than {LONGEST_LABEL} characters.")
     if not value and name in _NAMES:
         raise ValueError(f"`{name}` is empty.")
 

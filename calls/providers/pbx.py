@@ -43,7 +43,7 @@ from calls.providers.reading import (
     moment,
     phone,
     seconds_ms,
-    text,
+    request_label,
     word_of,
 )
 
@@ -149,7 +149,7 @@ def _state(fields: Fields, call: str, at: Micros, state: str | None) -> list[Eve
 
 
 def _started(fields: Fields, call: str, at: Micros) -> list[Event]:
-    seen, mark = _seen(fields, call, at, None), text(fields.get("clientrequestid"))
+    seen, mark = _seen(fields, call, at, None), request_label(fields.get("clientrequestid"))
     return [CallStarted(call_sid=call, at=at, from_=seen.from_, to=seen.to, direction=seen.direction, client_request_id=mark)]
 
 

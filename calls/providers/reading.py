@@ -22,6 +22,7 @@ from calls.providers.interface import NotUnderstood
 Fields: TypeAlias = Mapping[str, object]
 NOTHING: Fields = {}
 LONGEST_ID = 256
+LONGEST_LABEL = 5_000
 MOST_FIELDS = 1_000
 LONGEST_DURATION_S = 30 * 86_400
 EARLIEST_UNIX = 100_000_000  # 1973, in seconds
@@ -157,6 +158,12 @@ def label(value: object) -> str | None:
     """A text of at most 256 characters: a name, a reason, a state. None where it is longer."""
     value = text(value)
     return value if value is not None and len(value) <= LONGEST_ID else None
+
+
+def request_label(value: object) -> str | None:
+    """A caller's own label of a call: at most 5,000 characters, as the vendor allows. None where it is longer."""
+    value = text(value)
+    return value if value is not None and len(value) <= LONGEST_LABEL else None
 
 
 def phone(value: object) -> str | None:

@@ -42,6 +42,7 @@ from calls.providers.reading import (
     part,
     phone,
     read_fields,
+    request_label,
     seconds_ms,
     text,
 )
@@ -183,7 +184,7 @@ def sid_rank(sid: str) -> int:
 
 def _started(data: Fields, call: str, at: Micros) -> list[Event]:
     who, way = (phone(data.get("from")), phone(data.get("to"))), direction(data.get("direction"))
-    mark = text(data.get("client_request_id"))
+    mark = request_label(data.get("client_request_id"))
     return [CallStarted(call_sid=call, at=at, from_=who[0], to=who[1], direction=way, client_request_id=mark)]
 
 
