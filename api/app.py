@@ -53,8 +53,6 @@ def build(
 @asynccontextmanager
 async def _closing(app: FastAPI) -> AsyncIterator[None]:
     yield
-    app.state.watched.close()
-    app.state.health.close()
     app.state.engine.dispose()
 
 

@@ -7,7 +7,6 @@ said, but deliveries are still taken while the spool has room, so it does not ma
 from __future__ import annotations
 
 import concurrent.futures
-import threading
 from collections.abc import Callable
 
 import msgspec
@@ -16,6 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import schemas
+from api.asking import Asking
 from api.auth import Reader
 from api.database import away_is_retry, reason_of
 from api.freshness import Log
@@ -29,32 +29,22 @@ _SCHEMA = sa.text("SELECT to_regclass('safiri.journal') IS NOT NULL AND to_regcl
 
 
 class Probe:
-    """Asks one question in a thread of its own, one at a time, and never waits long for the answer. `ever`: it was answered once."""
+    """One dependency: `ok`, or what is wrong with it. `ever`: it was ok once."""
 
     def __init__(self, name: str, question: Callable[[], str]) -> None:
         self.ever = False
-        self._question = question
-        self._pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix=f"health-{name}")
-        self._asked: concurrent.futures.Future[str] | None = None
-        self._lock = threading.Lock()
+        self._asking = Asking(name, question)
 
     def say(self) -> str:
-        """`ok`, or one line that says what is wrong."""
-        with self._lock:
-            if self._asked is None or self._asked.done():
-                self._asked = self._pool.submit(self._question)
-            asked = self._asked
+        """`ok`, or one line that says what is wrong; within 1.5 s."""
         try:
-            said = asked.result(WAIT_S)
-        except concurrent.futures.TimeoutError:
+            said = self._asking.ask().result(WAIT_S)
+        except TimeoutError:
             return f"does not answer within {WAIT_S} s"
         except (Retry, sa.exc.SQLAlchemyError) as error:
             return str(error).splitlines()[0] if isinstance(error, Retry) else reason_of(error) or type(error).__name__
         self.ever = self.ever or said == OK
         return said
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Health:
@@ -75,10 +65,6 @@ class Health:
         ready = self.probes["schema"].ever and self.probes["kafka"].ever and (said["kafka"] == OK or self._spool_open())
         status = ("ok" if all(one == OK for one in said.values()) else "degraded") if ready else "not ready"
         return ready, {"status": status, "dependencies": said}
-
-    def close(self) -> None:
-        for probe in self.probes.values():
-            probe.close()
 
 
 def _one(engine: sa.Engine, question: sa.TextClause) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
+from api.asking import Asking
 from api.database import away_is_retry
 from api.freshness import Depth, Freshness, Log
 from runtime.problems import Retry
@@ -33,14 +34,15 @@ class Watched(Collector):
 
     def __init__(self, freshness: Freshness, engine: sa.Engine, log: Log, *, spool: Depth, data_dir: Path) -> None:
         self._freshness, self._engine, self._log, self._spool, self._data_dir = freshness, engine, log, spool, data_dir
-        self._pool = concurrent.futures.ThreadPoolExecutor(3, thread_name_prefix="metrics")
-        self._asked: dict[str, concurrent.futures.Future[list[Metric]]] = {}
+        self._sources = {
+            part: Asking(part, question)
+            for part, question in (("kafka", self._answers), ("postgres", self._kept), ("freshness", self._behind))
+        }
 
     def collect(self) -> Iterator[Metric]:
         until = time.monotonic() + WAIT_S
         up = GaugeMetricFamily("safiri_up", "1 where the part answered just now.", labels=["part"])
-        sources = {"kafka": self._answers, "postgres": self._kept, "freshness": self._behind}
-        asked = {part: self._ask(part, source) for part, source in sources.items()}
+        asked = {part: source.ask() for part, source in self._sources.items()}
         for part, future in asked.items():
             found = _within(future, until)
             if part != "freshness":
@@ -49,15 +51,6 @@ class Watched(Collector):
         yield up
         yield _gauge("safiri_spool_depth", "Deliveries in the durable spool, not yet in Kafka.", self._spool()[0])
         yield self._restarts()
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _ask(self, part: str, source: Callable[[], list[Metric]]) -> concurrent.futures.Future[list[Metric]]:
-        """One question a part at a time: a scraper that asks again while one hangs gets the same one."""
-        if part not in self._asked or self._asked[part].done():
-            self._asked[part] = self._pool.submit(source)
-        return self._asked[part]
 
     def _answers(self) -> list[Metric]:
         self._log.ends()
@@ -103,11 +96,11 @@ def _gauge(name: str, says: str, value: float) -> Metric:
     return GaugeMetricFamily(name, says, value=value)
 
 
-def _within(future: concurrent.futures.Future[list[Metric]], until: float) -> list[Metric] | None:
+def _within(future: Future[list[Metric]], until: float) -> list[Metric] | None:
     """None where the source is away or does not answer in time."""
     try:
         return future.result(max(0.0, until - time.monotonic()))
-    except (Retry, sa.exc.SQLAlchemyError, concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
+    except (Retry, sa.exc.SQLAlchemyError, TimeoutError):
         return None
 
 

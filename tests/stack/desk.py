@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from api.app import build
 from calls import envelope
-from calls.clock import parse_time, to_datetime
+from calls.clock import parse_time, rfc3339, to_datetime
 from calls.journey import Call, Durations, Journey, Leg, QueueVisit, journey_id
 from projections import PROJECTIONS
 from projections.schema import migrate
@@ -116,6 +117,10 @@ def journey(desk: Desk, *, at: int = NOON, sid: str | None = None, tenant: str |
         "call_sids": [sid],
     }  # fmt: skip
     return Journey(**(fields | given))
+
+
+def neutral(type_: str, sid: str, at: int, **fields: Any) -> bytes:
+    return json.dumps({"type": type_, "call_sid": sid, "occurred_at": rfc3339(at)} | fields).encode()
 
 
 def problem(reply: Any, status: int) -> Any:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 import psycopg
 import pytest
-from desk import NOON, SECOND, Desk, journey, opened, problem
+from desk import NOON, SECOND, Desk, journey, neutral, opened, problem
 
 from calls.clock import rfc3339, to_datetime
 
@@ -18,10 +17,6 @@ from calls.clock import rfc3339, to_datetime
 def desk(database_url: str) -> Iterator[Desk]:
     with opened(database_url) as made:
         yield made
-
-
-def neutral(type_: str, sid: str, at: int, **fields: Any) -> bytes:
-    return json.dumps({"type": type_, "call_sid": sid, "occurred_at": rfc3339(at)} | fields).encode()
 
 
 def test_deliveries_are_typed_and_raw_in_reading_order(desk: Desk) -> None:
