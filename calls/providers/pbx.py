@@ -42,8 +42,8 @@ from calls.providers.reading import (
     label,
     moment,
     phone,
-    seconds_ms,
     request_label,
+    seconds_ms,
     word_of,
 )
 
