@@ -10,7 +10,6 @@ from starlette.responses import Response
 from api import deliveries, read, schemas
 from api.auth import Reader
 from api.params import openapi_parameters, page_of, parse, refuse_all
-from runtime.settings import Settings
 
 router = APIRouter(tags=["journeys"])
 PREFIX = b"/v1/journeys/"
@@ -24,7 +23,9 @@ def list_journeys(request: Request, grant: Reader) -> Response:
     asked = parse(request.query_params.multi_items(), tenant=tenant, country=state.settings.tenant(tenant).country)
     complete_through = state.freshness.complete_through()
     with state.engine.connect() as connection:
-        found = read.page(connection, asked, tenant=tenant, accounts=accounts_of(state.settings, tenant), complete_through=complete_through)
+        found = read.page(
+            connection, asked, tenant=tenant, accounts=read.accounts_of(state.settings, tenant), complete_through=complete_through
+        )
     return Response(found, media_type="application/json")
 
 
@@ -44,11 +45,6 @@ def list_events(request: Request, grant: Reader) -> Response:
 def get_journey(request: Request, grant: Reader) -> Response:
     """One journey by any of its ids: a journey id, a call SID, an alias, a client request id (409 where that names several)."""
     return _one(request, _named(request)[0], grant.tenant)
-
-
-def accounts_of(settings: Settings, tenant: str) -> frozenset[str]:
-    """The names of the tenant's accounts."""
-    return frozenset(name for name, account in settings.accounts.items() if account.tenant == tenant)
 
 
 def _one(request: Request, name: str, tenant: str) -> Response:

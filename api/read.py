@@ -22,6 +22,7 @@ from projections.labels import TABLE as LABELS
 from projections.legs import TABLE as LEGS
 from projections.queue_visits import TABLE as VISITS
 from runtime.problems import Refused, invalid
+from runtime.settings import Settings
 
 Condition: TypeAlias = sa.ColumnElement[bool]
 LONGEST_ID = 2000
@@ -74,6 +75,11 @@ def find(connection: sa.Connection, name: str, tenant: str) -> str:
         if found is not None:
             return str(found)
     return _by_label(connection, name, tenant)
+
+
+def accounts_of(settings: Settings, tenant: str) -> frozenset[str]:
+    """The names of the tenant's accounts."""
+    return frozenset(name for name, account in settings.accounts.items() if account.tenant == tenant)
 
 
 def unknown(name: str) -> Refused:

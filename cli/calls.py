@@ -37,7 +37,6 @@ def _filters(function: Function) -> Function:
 def command(settings: Settings, tenant: str, attributes: tuple[str, ...], as_json: bool, **filters: str | None) -> None:
     """List journeys, newest first."""
     from api import read
-    from api.journeys import accounts_of
     from api.params import parse
 
     known_tenant(settings, tenant)
@@ -45,7 +44,7 @@ def command(settings: Settings, tenant: str, attributes: tuple[str, ...], as_jso
     with connected(settings, size=2) as engine, freshness(settings, engine) as readings:
         through = readings.complete_through() if as_json else None
         with engine.connect() as connection:
-            page = read.page(connection, asked, tenant=tenant, accounts=accounts_of(settings, tenant), complete_through=through)
+            page = read.page(connection, asked, tenant=tenant, accounts=read.accounts_of(settings, tenant), complete_through=through)
     if as_json:
         click.echo(page.decode())
     else:
