@@ -20,13 +20,17 @@ MOST_MEMBERS = 1000  # ids of one group; a larger tie is refused (the fold refus
 
 
 class Group(msgspec.Struct):
-    """Ids that are locked and refolded together. `fresh`: none of them was known before this transaction."""
+    """Ids that are locked and refolded together. `fresh`: none of them was known before this transaction.
+
+    `was`: (group id, version) of the one group that all known members were in, None where two groups have just become one.
+    """
 
     tenant: str
     group_id: str
     members: list[str]
     version: int
     fresh: bool
+    was: tuple[str, int] | None
 
 
 def join(cursor: psycopg.Cursor[Any], ties: Mapping[Stream, Iterable[str]]) -> list[Group]:
@@ -93,7 +97,8 @@ def _united(
     for tenant, group in {home[one] for one in ties}:
         members = sorted(groups[tenant, group])
         version = max(rows[tenant, sid][1] for sid in members)
-        united.append(Group(tenant, group, members, version, all((tenant, sid) in fresh for sid in members)))
+        earlier = {rows[tenant, sid] for sid in members if (tenant, sid) not in fresh}
+        united.append(Group(tenant, group, members, version, not earlier, next(iter(earlier)) if len(earlier) == 1 else None))
     return sorted(united, key=lambda one: (one.tenant, one.group_id))
 
 

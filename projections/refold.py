@@ -37,8 +37,12 @@ class Memory:
         self.most, self.held = most, 0
         self._groups: OrderedDict[GroupKey, Remembered] = OrderedDict()
 
-    def recall(self, key: GroupKey, version: int) -> list[Delivery] | None:
-        found = self._groups.get(key)
+    def recall(self, generation: int, group: Group) -> list[Delivery] | None:
+        """The history of a group that was one group before; never that of groups which have just become one."""
+        if group.was is None:
+            return None
+        group_id, version = group.was
+        found = self._groups.get((generation, group.tenant, group_id))
         return found.deliveries if found and found.version == version else None
 
     def keep(self, key: GroupKey, version: int, deliveries: list[Delivery]) -> None:
@@ -105,7 +109,7 @@ def _histories(
     unread: list[Stream] = []
     found: list[list[Delivery] | None] = []
     for group in locked:
-        recalled = [] if group.fresh else memory.recall((generation, group.tenant, group.group_id), group.version)
+        recalled = [] if group.fresh else memory.recall(generation, group)
         news = [arrived.get((group.tenant, sid), ()) for sid in group.members]
         changed = [sid for sid in group.members if (group.tenant, sid) in arrived]
         certain = recalled is not None and all(arrived[group.tenant, sid] for sid in changed)
