@@ -154,12 +154,15 @@ def _answering(name: str, ask: Callable[[], list[Finding]]) -> Iterator[Finding]
 
 
 def _postgres(url: str) -> list[Finding]:
-    from runtime.postgres import connect
+    from runtime.postgres import AWAY, connect
 
-    with connect(url, name="doctor") as connection:
-        version = _one(connection, "SHOW server_version")
-        size = _one(connection, "SELECT pg_size_pretty(pg_database_size(current_database()))")
-        return [Finding("postgres", "ok", f"answers, PostgreSQL {version}, {size}"), _schema(connection)]
+    try:
+        with connect(url, name="doctor") as connection:
+            version = _one(connection, "SHOW server_version")
+            size = _one(connection, "SELECT pg_size_pretty(pg_database_size(current_database()))")
+            return [Finding("postgres", "ok", f"answers, PostgreSQL {version}, {size}"), _schema(connection)]
+    except AWAY as error:  # it went while we asked
+        raise Retry(f"Postgres ended the connection: {type(error).__name__}") from error
 
 
 def _schema(connection: Any) -> Finding:

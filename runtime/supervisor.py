@@ -42,7 +42,7 @@ class Plan:
     stack: list[Callable[[], spawn.Part]]
     roles: list[spawn.Part]
     migrate: spawn.Part | None = None
-    gated: bool = True  # the commands know `children.GATE`: started early, they load their code while the stack comes up
+    early: tuple[str, ...] = ("migrate", "http")  # they know `children.GATE` and load their code while the stack comes up
     on_stack: Callable[[], None] = lambda: None  # Postgres and Kafka answer, the schema is there
     on_ready: Callable[[], None] = lambda: None  # every role answers
     stop_order: tuple[str, ...] = ("http", "worker", "projector", "kafka", "postgres")
@@ -130,9 +130,10 @@ class Supervisor:
             self.children.start(self.children.add(found))
 
     def _start_early(self) -> None:
+        """Only what the first answer waits for: all roles at once would take the processors from Kafka."""
         for gate, parts in (("migrate", [self.plan.migrate]), ("roles", self.plan.roles)):
-            for part in parts if self.plan.gated else []:
-                if part:
+            for part in parts:
+                if part and part.name in self.plan.early:
                     self.children.start(self.children.add(part), self._gates.setdefault(gate, Gate(*os.pipe())))
 
     def _note_answers(self) -> None:
