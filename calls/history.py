@@ -12,8 +12,8 @@ import msgspec
 
 from calls.clock import Micros
 from calls.events import CallLinked, CallStarted, CallUnlinked, ConferenceJoined, Event
+from calls.rooms import call_of_room
 
-ROOM = "queue-"  # a room of ours: the rest of its name is the waiting caller's call SID
 MOST_CALLS = 100  # of one journey; a link that would make it larger is refused and the calls stay apart
 Identified = tuple[str, str, str]
 
@@ -79,8 +79,9 @@ def _links(fact: Event) -> list[str]:
         return [name for name in (fact.to_call_sid, fact.alias) if name]
     if isinstance(fact, CallStarted) and fact.parent_call_sid:
         return [fact.parent_call_sid]
-    if isinstance(fact, ConferenceJoined) and fact.room.startswith(ROOM):
-        return [fact.room.removeprefix(ROOM)]
+    if isinstance(fact, ConferenceJoined):
+        waiting = call_of_room(fact.room)
+        return [waiting] if waiting else []
     return []
 
 

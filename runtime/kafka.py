@@ -215,7 +215,8 @@ def ensure_topics(watcher: Watcher, *, partitions: int, fsync: bool) -> None:
     """Makes the topics that are not there, adds partitions where there are too few, and sets what must be so."""
     settings = TOPIC | ({"flush.messages": "1"} if fsync else {})
     there = watcher.topics()
-    wanted = {name: partitions if name != TOPICS["quarantine"] else 1 for name in (*LOG_TOPICS, UPDATES)}
+    few = min(4, partitions)
+    wanted = {TOPICS["call"]: partitions, TOPICS["agent"]: few, TOPICS["account"]: few, TOPICS["quarantine"]: 1, UPDATES: few}
     missing = [
         NewTopic(name, count, -1, topic_configs=settings | ({"cleanup.policy": "compact"} if name == UPDATES else {}))
         for name, count in wanted.items() if name not in there

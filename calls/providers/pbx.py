@@ -7,7 +7,6 @@ the fields under folded names (`reading.folded`). Such a body carries no time of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from calls.clock import Micros
@@ -46,6 +45,7 @@ from calls.providers.reading import (
     seconds_ms,
     word_of,
 )
+from calls.rooms import call_of_room
 
 STATES = ("callsessionstate", "streamevent", "streamstatus", "callstatus", "status")
 ROOMS = ("conferencename", "conferenceroomname", "conference", "room")
@@ -61,10 +61,6 @@ _DIAL_DURATIONS = ("dialdurationinseconds", "dialcallduration", "dialduration")
 _DIAL_CAUSES = ("lastbridgehangupcause", "bridgehangupcause", "dialcallstatus", "dialstatus")
 _RECORDED = ("recordingurl", "downloadurl", "recordurl", "recordingsid", "recordingid")
 _UNREADY = frozenset({"started", "inprogress", "paused", "failed", "absent", "error"})
-# A room's name is a call's only where we issued it for a call: `queue-support` is somebody else's room.
-_ISSUED = re.compile(
-    r"HD_\w+|ATVId_\w+|call_[\w.\-]+|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=\D*\d)[\w.:\-]{12,256}", re.ASCII
-)
 
 
 def parse_pbx(fields: Fields, call: str, at: Micros, states: tuple[str, ...] = STATES) -> list[Event]:
@@ -85,9 +81,7 @@ def parse_pbx(fields: Fields, call: str, at: Micros, states: tuple[str, ...] = S
 
 def room_call(fields: Fields) -> str | None:
     """The call SID that a conference body names by its room, `queue-<SID>`."""
-    room = first(fields, ROOMS) or ""
-    sid = room.removeprefix("queue-")
-    return sid if sid != room and _room_word(fields) and _ISSUED.fullmatch(sid) else None
+    return call_of_room(first(fields, ROOMS) or "") if _room_word(fields) else None
 
 
 def _room_word(fields: Fields) -> str:
