@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli.options import Function, as_json, common
-from cli.reading import connected, freshness, known_tenant, tenant_option
+from cli.reading import complete_through, connected, known_tenant, tenant_option
 from runtime.settings import Settings
 
 FILTERS = {
@@ -41,8 +41,8 @@ def command(settings: Settings, tenant: str, attributes: tuple[str, ...], as_jso
 
     known_tenant(settings, tenant)
     asked = parse(_items(filters, attributes), tenant=tenant, country=settings.tenant(tenant).country)
-    with connected(settings, size=2) as engine, freshness(settings, engine) as readings:
-        through = readings.complete_through() if as_json else None
+    with connected(settings) as engine:
+        through = complete_through(settings, engine) if as_json else None
         with engine.connect() as connection:
             page = read.page(connection, asked, tenant=tenant, accounts=read.accounts_of(settings, tenant), complete_through=through)
     if as_json:

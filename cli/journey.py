@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.options import as_json, common
-from cli.reading import connected, freshness, known_tenant, tenant_option
+from cli.reading import complete_through, connected, known_tenant, tenant_option
 from runtime.problems import Refused
 from runtime.settings import Settings
 
@@ -23,8 +23,8 @@ def command(settings: Settings, name: str, tenant: str, as_json: bool) -> None:
     from calls.ladder import ladder, plain
 
     known_tenant(settings, tenant)
-    with connected(settings, size=2) as engine, freshness(settings, engine) as readings:
-        through = readings.complete_through()
+    with connected(settings) as engine:
+        through = complete_through(settings, engine)
         try:
             with engine.connect() as connection:
                 document = read.one(connection, name, tenant=tenant, complete_through=through)

@@ -62,6 +62,12 @@ def freshness(settings: Settings, engine: sa.Engine) -> Iterator[Freshness]:
         watcher.close()
 
 
+def complete_through(settings: Settings, engine: sa.Engine) -> str | None:
+    """Up to when the tables have everything; None where nobody can say now."""
+    with freshness(settings, engine) as readings:
+        return readings.complete_through()
+
+
 def printed(document: Any) -> None:
     """One JSON document on stdout, as people can read it too."""
     import json
