@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +101,19 @@ def test_help_lists_every_command_without_importing_any() -> None:
     heavy = "[name for name in sys.modules if name.startswith('cli.') or name == 'pydantic']"
     program = f"import cli, sys\ntry: cli.main(['--help'])\nexcept SystemExit: print({heavy})"
     took = []
-    for _ in range(3):  # the best of three: the machine may be busy
-        began = time.monotonic()
+    for _ in range(3):
+        before = processor_s()
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        took.append(time.monotonic() - began)
+        took.append(processor_s() - before)
     assert done.stdout.splitlines()[-1] == "[]"
     assert all(f"\n  {name} " in done.stdout for name in cli.COMMANDS)
     assert min(took) < 0.3
+
+
+def processor_s() -> float:
+    """What our children have used: unlike the clock, nearly the same on a busy machine."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_an_unknown_command_is_met_with_a_near_one() -> None:

@@ -29,14 +29,14 @@ def role(name: str) -> None:
     gate = os.environ.pop("SAFIRI_GATE_FD", None)
     while gate and os.read(int(gate), 1):
         pass
-    trace(f"{name} started")
     fault = os.environ.get(f"PART_{name.upper()}", "")
+    signal.signal(signal.SIGTERM, lambda *_: None if fault == "deaf" else end(name))
+    trace(f"{name} started")
     if fault.startswith("exit:"):
         print(f"{name} cannot go on: nobody told it the word")
         sys.exit(int(fault[5:]))
     if name == "migrate":
         return
-    signal.signal(signal.SIGTERM, lambda *_: None if fault == "deaf" else end(name))
     if name == "http":
         HTTPServer(("127.0.0.1", int(os.environ["SAFIRI_HTTP_PORT"])), Ready).serve_forever()
     while True:
