@@ -88,8 +88,8 @@ def _of(connection: sa.Connection, journey_id: str, tenant: str) -> sa.ColumnEle
 
 def _read(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> _Found:
     found = _Found()
-    sizes = connection.execute(sa.select(JOURNAL.c.seq, sa.func.octet_length(JOURNAL.c.body)).where(mine)).all()
-    for row in _rows(connection, mine, {seq: size for seq, size in sizes}):
+    sizes = connection.execute(sa.select(JOURNAL.c.seq, sa.func.octet_length(JOURNAL.c.body).label("size")).where(mine)).all()
+    for row in _rows(connection, mine, {row.seq: row.size for row in sizes}):
         first = facts_of(row)[0]
         found.sizes[_Where(first.at, first.rank, row.event_id, row.seq)] = len(row.body)
         claim, identity = (row.received_at, row.digest, row.seq), (row.stream, row.account, row.event_id)

@@ -10,11 +10,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, TypeAlias
 
 import msgspec
 import sqlalchemy as sa
 
+from api.asking import Asking
 from api.database import away_is_retry
 from calls.clock import Micros, rfc3339
 from runtime.problems import Retry
@@ -25,6 +27,7 @@ Depth: TypeAlias = Callable[[], tuple[int, Micros | None]]
 
 RECENT_S = 1.0
 BACK_OFF_S = 5.0  # after a failure, answers that only mention freshness do not wait for another one
+PATIENCE_S, FIRST_PATIENCE_S = 0.25, 2.0  # how long such an answer waits for a reading
 IDENTITY_S = 30.0
 TIMES_S = 1.5  # for asking the log when records were appended
 KEPT = 600  # readings remembered to be found complete later
@@ -89,6 +92,7 @@ class Freshness:
         self._ends: deque[tuple[Micros, dict[Partition, int]]] = deque(maxlen=KEPT)  # readings not yet found complete
         self._complete: Micros | None = None
         self._times: dict[Partition, tuple[int, Micros | None]] = {}
+        self._refreshing = Asking("freshness", self._refresh)
 
     def read(self) -> Reading:
         """A reading begun after this call. Raises Retry where Kafka or Postgres is away."""
@@ -103,13 +107,15 @@ class Freshness:
 
     def complete_through(self) -> str | None:
         """For answers that mention it: of a reading at most a second old where that costs little. RFC 3339; None where nobody knows."""
-        if self._due() and self._lock.acquire(blocking=self._complete is None):
-            try:
-                if self._due():
-                    self._take(timed=self._complete is None)
-            finally:
-                self._lock.release()
+        if self._due():
+            with suppress(TimeoutError):
+                self._refreshing.ask().result(PATIENCE_S if self._complete is not None else FIRST_PATIENCE_S)
         return rfc3339(self._complete)
+
+    def _refresh(self) -> None:
+        with self._lock:
+            if self._due():
+                self._take(timed=self._complete is None)
 
     def _due(self) -> bool:
         return max(self._began + RECENT_S, self._failed + BACK_OFF_S) < self._ticks()

@@ -25,7 +25,8 @@ from runtime.telemetry import REGISTRY
 router = APIRouter(tags=["health"])
 WAIT_S = 1.5
 _KEPT = sa.text(
-    "SELECT (SELECT count(*) FROM safiri.quarantine WHERE redriven_at IS NULL) AS quarantine, (SELECT count(*) FROM safiri.broken) AS broken"
+    "SELECT (SELECT count(*) FROM safiri.quarantine WHERE redriven_at IS NULL) AS quarantine, "
+    "(SELECT count(*) FROM safiri.broken) AS broken"
 )
 
 

@@ -26,6 +26,7 @@ from runtime.settings import Settings
 
 Condition: TypeAlias = sa.ColumnElement[bool]
 LONGEST_ID = 2000
+ADDRESS = "jn_"  # how every journey id begins
 MOST_NAMED = 100  # journeys listed in a 409
 
 
@@ -69,7 +70,8 @@ def find(connection: sa.Connection, name: str, tenant: str) -> str:
     if not name or len(name) > LONGEST_ID or "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
         raise unknown(name)
     mine = INDEX.c.tenant == tenant
-    for column in (INDEX.c.own_id, INDEX.c.journey_id, INDEX.c.call_sid):
+    addresses = (INDEX.c.own_id, INDEX.c.journey_id) if name.startswith(ADDRESS) else ()
+    for column in (*addresses, INDEX.c.call_sid):
         wanted = sa.select(INDEX.c.journey_id).where(mine, column == name, INDEX.c.journey_id.is_not(None)).limit(1)
         found = connection.execute(wanted).scalar_one_or_none()
         if found is not None:

@@ -36,7 +36,7 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 TIME: Schema = {"type": "string", "format": "date-time"}
 MAYBE_TEXT, MAYBE_TIME, MAYBE_MS = _or_null(TEXT), _or_null(TIME), _or_null(COUNT)
 ANYTHING: Schema = {"type": "object", "additionalProperties": True}
-_SPENT = {name: COUNT for name in ("menu_ms", "queue_ms", "ring_ms", "talk_ms", "hold_ms", "bot_ms")}
+_SPENT = dict.fromkeys(("menu_ms", "queue_ms", "ring_ms", "talk_ms", "hold_ms", "bot_ms"), COUNT)
 
 _SEGMENT = _object({
     "kind": TEXT, "started_at": TIME, "ended_at": MAYBE_TIME, "duration_ms": MAYBE_MS, "queue": MAYBE_TEXT, "agent": MAYBE_TEXT,
