@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 Micros = int
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICRO = timedelta(microseconds=1)
-_RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,12}))?\s*(?:([Zz])|([+-])(\d\d):?(\d\d))?", re.ASCII
-)
+USUAL = (20, 24, 27)  # lengths of 2026-06-27T10:00:05Z, with .000 and with .000000
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,12}))?\s*(?:([Zz])|([+-])(\d\d):?(\d\d))?", re.ASCII)
 
 
 def parse_time(value: object) -> Micros | None:
@@ -24,6 +25,9 @@ def parse_time(value: object) -> Micros | None:
         return _unix(value)
     if not isinstance(value, str):
         return None
+    if len(value) in USUAL and value[-1] == "Z" and value[4] == value[7] == "-" and value[10] == "T" and value[13] == value[16] == ":":
+        with suppress(ValueError):  # the usual writing, at a tenth of the cost
+            return (datetime.fromisoformat(value) - EPOCH) // MICRO
     match = _RFC3339.fullmatch(value.strip())
     return _from_parts(match) if match else None
 
@@ -65,8 +69,15 @@ def rfc3339(at: Micros | None) -> str | None:
     """`2026-06-27T10:00:05.000Z`: milliseconds, or microseconds where there are any."""
     if at is None:
         return None
-    moment = to_datetime(at)
-    return moment.isoformat(timespec="milliseconds" if at % 1000 == 0 else "microseconds").replace("+00:00", "Z")
+    second, micros = divmod(at, 1_000_000)
+    milli, rest = divmod(micros, 1000)
+    return f"{_second(second)}.{micros:06d}Z" if rest else f"{_second(second)}.{milli:03d}Z"
+
+
+@lru_cache(maxsize=8192)
+def _second(second: int) -> str:
+    """The facts of one call share their seconds, and writing one is dear."""
+    return (EPOCH + timedelta(seconds=second)).isoformat()[:19]
 
 
 def milliseconds(start: Micros, end: Micros) -> int:

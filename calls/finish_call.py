@@ -37,7 +37,7 @@ def finish(b: Building, call: Call, country: str) -> Finished:
     main = _main_leg(b, call)
     _close_open(b, call)
     _close_visits(b, call)
-    _segments(b, call, main)
+    _segments(b, main)
     call.legs = [main, *sorted(b.legs.values(), key=lambda leg: (leg.started_at, leg.leg))]
     if presumed:
         note(b, "presumed_end", "no end was received; after a silence it was presumed over at its last sign of life")
@@ -124,7 +124,7 @@ def _conclude(b: Building, call: Call, visit: QueueVisit, later: list[QueueVisit
 # ---------------------------------------------------------------- segments
 
 
-def _segments(b: Building, call: Call, main: Leg) -> None:
+def _segments(b: Building, main: Leg) -> None:
     waits = [Segment("queue", visit.entered_at, visit.left_at, visit.queue) for visit in b.visits]
     main.segments = sorted([*b.menus, *waits], key=lambda one: (one.started_at, one.kind))
     if not main.segments or main.segments[0].started_at >= (main.answered_at or main.started_at):

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import msgspec
-
 from calls.clock import Micros, milliseconds
 from calls.configuration import Configuration, valid_at
 from calls.events import CallStarted, Event
 from calls.finish_call import Finished, finish
 from calls.fold_call import PERSON, Building, read
 from calls.history import Delivery, Families, families, reading_order, stand
-from calls.journey import Anomaly, Call, Durations, Journey, Leg, Outcome, QueueVisit, journey_id
+from calls.journey import Anomaly, Call, Durations, Journey, Leg, journey_id
 from calls.outcome import outcome_of, who_hung_up
 from calls.providers import PROVIDERS
 
@@ -155,12 +153,11 @@ def _durations(journey: Journey) -> Durations:
     return spent
 
 
-def _anomalies(
-    finished: dict[int, Finished], everything: list[Delivery], *, conflicts: list[Delivery], tied: Families
-) -> list[Anomaly]:
+def _anomalies(finished: dict[int, Finished], everything: list[Delivery], *, conflicts: list[Delivery], tied: Families) -> list[Anomaly]:
     found = [anomaly for part in finished.values() for anomaly in part.building.anomalies]
     for conflict in conflicts:
-        found.append(Anomaly("conflicting_copy", "it came again under the same event id with another body; the first received stands", [conflict.event_id]))
+        detail = "it came again under the same event id with another body; the first received stands"
+        found.append(Anomaly("conflicting_copy", detail, [conflict.event_id]))
     for delivery in everything:
         if delivery.at - delivery.received_at > SKEW:
             late = round((delivery.at - delivery.received_at) / 1_000_000)
@@ -169,7 +166,8 @@ def _anomalies(
         if part.ended and not _begins(part):
             found.append(Anomaly("missing_start", f"the beginning of call {part.call.call_sid} was not received", []))
     if len(everything) > MOST_EVENTS:
-        found.append(Anomaly("too_many_events", f"{len(everything)} events; those after the first {MOST_EVENTS} are kept but not folded", []))
+        detail = f"{len(everything)} events; those after the first {MOST_EVENTS} are kept but not folded"
+        found.append(Anomaly("too_many_events", detail, []))
     for a, b in tied.refused:
         found.append(Anomaly("too_many_calls", f"the link of {a} and {b} would make the journey too large; they stay apart", []))
     return sorted(found)

@@ -283,8 +283,8 @@ def _joined(b: Building, fact: e.ConferenceJoined, _: str) -> None:
         b.joined_at = fact.at
 
 
-Handler = Callable[[Building, "e.Event", str], None]
-HANDLERS: dict[type[e.Event], Handler] = {  # type: ignore[assignment]
+Handler = Callable[..., None]  # type: ignore[explicit-any]  # (what is being built, a fact of the key's own type, its account)
+HANDLERS: dict[type[e.Event], Handler] = {
     e.CallStarted: _started, e.CallSeen: _seen, e.CallAnswered: _answered, e.CallEnded: _ended, e.CallFailed: _failed,
     e.CallPresumedEnded: _presumed, e.Unrecognised: _unrecognised,
     e.MenuEntered: _menu_entered, e.MenuDigits: _menu_digits, e.MenuLeft: _menu_left,

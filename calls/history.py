@@ -127,21 +127,23 @@ def families(standing: list[Delivery]) -> Families:
 def _read(
     fact: Event, stream: str, *, same: dict[tuple[str, str], None], tied: dict[tuple[str, str], None], parents: list[tuple[str, str]]
 ) -> None:
-    if isinstance(fact, CallLinked) and fact.alias:
-        same[stream, fact.alias] = None
-    if isinstance(fact, CallUnlinked):
-        for name in (fact.to_call_sid, fact.alias):
-            for pair in ((stream, name), (name, stream)):
-                same.pop(pair, None)  # type: ignore[arg-type]
-                tied.pop(pair, None)  # type: ignore[arg-type]
-        return
-    if isinstance(fact, CallLinked) and not fact.to_call_sid:
-        return
+    alias = fact.alias if isinstance(fact, CallLinked) else None
+    if alias:
+        same[stream, alias] = None
     for name in _links(fact):
-        if not (isinstance(fact, CallLinked) and name == fact.alias):
+        if name != alias:
             tied[stream, name] = None
     if isinstance(fact, CallStarted) and fact.parent_call_sid:
         parents.append((stream, fact.parent_call_sid))
+    if isinstance(fact, CallUnlinked):
+        _undo(fact, stream, same=same, tied=tied)
+
+
+def _undo(fact: CallUnlinked, stream: str, *, same: dict[tuple[str, str], None], tied: dict[tuple[str, str], None]) -> None:
+    for name in filter(None, (fact.to_call_sid, fact.alias)):
+        for pair in ((stream, name), (name, stream)):
+            same.pop(pair, None)
+            tied.pop(pair, None)
 
 
 def _joined(names: list[str], pairs: list[tuple[str, str]]) -> list[list[str]]:

@@ -41,7 +41,7 @@ async def _serve(settings: Settings) -> None:
     )  # fmt: skip
     server = uvicorn.Server(
         uvicorn.Config(
-            Hooks(api, accepting, settings), host=settings.http_host, port=settings.http_port, loop="uvloop", http="httptools",  # type: ignore[arg-type]
+            Hooks(api, accepting, settings), host=settings.http_host, port=settings.http_port, loop="uvloop", http="httptools",
             access_log=False, log_level=logging.WARNING, server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=10,
             limit_concurrency=4096, lifespan="on",
         )

@@ -45,9 +45,9 @@ def _group() -> str:
 
 def _rows(reading: Reading) -> list[dict[str, str | int]]:
     return [
-        {"topic": topic, "partition": partition, "next": reading.next.get((topic, partition), 0), "end": reading.ends[topic, partition], "lag": lag}
-        for (topic, partition), lag in reading.lag.items()
-    ]  # fmt: skip
+        {"topic": where[0], "partition": where[1], "next": reading.next.get(where, 0), "end": reading.ends[where], "lag": lag}
+        for where, lag in reading.lag.items()
+    ]
 
 
 def _adopt(settings: Settings) -> None:

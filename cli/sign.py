@@ -43,7 +43,8 @@ def _headers(settings: Settings, account: str, body: bytes) -> dict[str, str]:
 
     known = settings.accounts.get(account)
     if known is None or known.provider not in PROVIDERS:
-        raise Refused(422, "Unknown account", f"no account {account!r} that receives webhooks; known: {', '.join(sorted(settings.accounts)) or 'none'}")
+        names = ", ".join(sorted(settings.accounts)) or "none"
+        raise Refused(422, "Unknown account", f"no account {account!r} that receives webhooks; known: {names}")
     if not known.signing_secrets:
         raise Refused(422, "No secret", f"accounts.{account} has no signing_secrets to sign with")
     secret = known.signing_secrets[0].get_secret_value()

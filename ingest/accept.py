@@ -74,7 +74,8 @@ class Log:
         """One envelope, acknowledged when this returns. Raises Retry where neither Kafka nor the spool can take it."""
         if self.kafka_answers:
             try:
-                await asyncio.wait_for(self.publisher.send(TOPICS[envelope.stream_kind], envelope.stream, encode(envelope)), self.deadline_s + 0.5)
+                sent = self.publisher.send(TOPICS[envelope.stream_kind], envelope.stream, encode(envelope))
+                await asyncio.wait_for(sent, self.deadline_s + 0.5)
                 return
             except (Retry, TimeoutError) as error:
                 self._lost_kafka(error)

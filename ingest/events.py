@@ -135,7 +135,9 @@ _PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": "#/compo
 _OPENAPI: dict[str, Any] = {
     "summary": "Append neutral events",
     "security": [{"key": []}],
-    "parameters": [{"name": "account", "in": "query", "schema": {"type": "string"}, "description": "One of the tenant's neutral accounts."}],
+    "parameters": [
+        {"name": "account", "in": "query", "schema": {"type": "string"}, "description": "One of the tenant's neutral accounts."},
+    ],
     "requestBody": {"required": True, "content": {
         "application/json": {"schema": {"type": "object", "required": ["type", "occurred_at"], "properties": {
             "type": {"type": "string"}, "call_sid": {"type": "string"}, "occurred_at": {"type": "string", "format": "date-time"},

@@ -73,7 +73,8 @@ def import_file(
 
 def _origin(settings: Settings, account: str, form: str | None) -> Origin:
     if account not in settings.accounts:
-        raise Refused(422, "Unknown account", f"no account {account!r} is configured; known: {', '.join(sorted(settings.accounts)) or 'none'}")
+        names = ", ".join(sorted(settings.accounts)) or "none"
+        raise Refused(422, "Unknown account", f"no account {account!r} is configured; known: {names}")
     name = form or settings.accounts[account].provider
     if name not in PROVIDERS:
         raise Refused(422, "Unknown format", f"no format {name!r}; known: {', '.join(sorted(PROVIDERS))}")

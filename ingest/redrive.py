@@ -34,7 +34,8 @@ def redrive(settings: Settings, addresses: Addresses, ids: list[str], everything
         ).fetchall()
         missing = set(wanted) - {row[0] for row in rows}
         if missing and not everything:
-            raise Refused(404, "Unknown id", f"not in quarantine: {', '.join(str(one) for one in sorted(missing))}; see `safiri quarantine ls`")
+            unknown = ", ".join(str(one) for one in sorted(missing))
+            raise Refused(404, "Unknown id", f"not in quarantine: {unknown}; see `safiri quarantine ls`")
         for start in range(0, len(rows), AT_ONCE):
             made = {row[0]: _again(settings, row) for row in rows[start : start + AT_ONCE]}
             good = {identity: one for identity, one in made.items() if one.stream_kind != "quarantine"}

@@ -138,7 +138,8 @@ class Hooks:
                 if size > LARGEST:
                     raise _too_large()
                 if self.held > MOST_HELD:
-                    raise Refused(503, "Too much at once", "too many large bodies are being read; send it again", headers={"Retry-After": "2"})
+                    detail = "too many large bodies are being read; send it again"
+                    raise Refused(503, "Too much at once", detail, headers={"Retry-After": "2"})
                 if not message.get("more_body"):
                     return b"".join(chunks)
                 message = await receive()

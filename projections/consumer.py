@@ -51,7 +51,7 @@ class Consumption:
         self.failures = 0
         self.moved_at = time.monotonic()
         self.projector: Projector | None = None
-        self.broker = KafkaBroker(bootstrap, config=kafka.CONSUME, allow_auto_create_topics=False, logger=QUIET)
+        self.broker = KafkaBroker(bootstrap, config=kafka.CONSUME, allow_auto_create_topics=False, logger=QUIET)  # type: ignore[arg-type]  # a plain dict is one
         self.subscriber = self._subscribe()
 
     def _subscribe(self) -> Any:
@@ -59,8 +59,9 @@ class Consumption:
 
         async def as_it_is(messages: tuple[Message, ...]) -> KafkaMessage:
             return KafkaMessage(
-                body=b"", raw_message=messages, consumer=self.subscriber.consumer, is_manual=True, headers={}, message_id="", correlation_id=""
-            )
+                body=b"", raw_message=messages, consumer=self.subscriber.consumer, is_manual=True, headers={}, message_id="",
+                correlation_id="",
+            )  # fmt: skip
 
         async def unread(_: KafkaMessage) -> None:
             return None
@@ -152,7 +153,7 @@ class Consumption:
     async def _in_consumer(self, action: Any) -> None:
         """Runs in the single thread that owns the consumer."""
         held = self.subscriber.consumer
-        await asyncio.get_running_loop().run_in_executor(held._thread_pool, action, held.consumer)
+        await asyncio.get_running_loop().run_in_executor(held._thread_pool, action, held.consumer)  # noqa: SLF001  no other thread may touch it
 
     # ------------------------------------------------------------ running
 
@@ -183,7 +184,8 @@ class Consumption:
         wait = 0.05
         while not stop.is_set():
             try:
-                return await asyncio.to_thread(self._check)
+                await asyncio.to_thread(self._check)
+                return
             except Retry as error:
                 log.info("waiting", reason=str(error))
                 await asyncio.sleep(wait)
@@ -194,7 +196,9 @@ class Consumption:
         if set(topic_ids) != set(kafka.LOG_TOPICS):
             raise Retry("the topics are not there yet")
         with connect(self.database_url, name="check") as connection:
-            row = connection.execute("SELECT to_regclass('live.journeys') IS NOT NULL AND to_regclass('safiri.positions') IS NOT NULL").fetchone()
+            row = connection.execute(
+                "SELECT to_regclass('live.journeys') IS NOT NULL AND to_regclass('safiri.positions') IS NOT NULL"
+            ).fetchone()
             if not row or not row[0]:
                 raise Retry("the schema is not there yet")
             positions.check(connection, cluster_id=cluster_id, topic_ids=topic_ids)
@@ -218,7 +222,7 @@ class Consumption:
 
 def _record(message: Message) -> Record:
     _, timestamp = message.timestamp()
-    return Record(message.topic() or "", message.partition() or 0, message.offset() or 0, message.value(), message.key(), timestamp)  # type: ignore[arg-type]
+    return Record(message.topic() or "", message.partition() or 0, message.offset() or 0, message.value(), message.key(), timestamp)
 
 
 def project_bisecting(projector: Projector, records: list[Record]) -> Projected:

@@ -41,7 +41,7 @@ def join(cursor: psycopg.Cursor[Any], ties: Mapping[Stream, Iterable[str]]) -> l
     rows: dict[Stream, tuple[str, int]] = {sid: (sid[1], 0) for sid in fresh}
     if known:
         rows |= _locked(cursor, known)
-    return _united(cursor, rows, ties=ties, fresh=fresh)
+    return _united(rows, ties=ties, fresh=fresh)
 
 
 def _register(cursor: psycopg.Cursor[Any], sids: list[Stream]) -> set[Stream]:
@@ -83,9 +83,7 @@ def _members(cursor: psycopg.Cursor[Any], known: list[Stream]) -> list[Stream]:
     return sorted(cursor.fetchall())
 
 
-def _united(
-    cursor: psycopg.Cursor[Any], rows: dict[Stream, tuple[str, int]], *, ties: Mapping[Stream, Iterable[str]], fresh: set[Stream]
-) -> list[Group]:
+def _united(rows: dict[Stream, tuple[str, int]], *, ties: Mapping[Stream, Iterable[str]], fresh: set[Stream]) -> list[Group]:
     groups: dict[Stream, list[str]] = defaultdict(list)
     for (tenant, sid), (group, _) in rows.items():
         groups[tenant, group].append(sid)
@@ -122,7 +120,7 @@ def settle(cursor: psycopg.Cursor[Any], settled: Iterable[tuple[Group, dict[str,
     if rows:
         cursor.execute(
             "UPDATE call_index c SET group_id = a.group_id, journey_id = a.journey_id, version = a.version "
-            "FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) AS a (tenant, call_sid, group_id, journey_id, version) "
-            "WHERE c.tenant = a.tenant AND c.call_sid = a.call_sid",
+            "FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) "
+            "AS a (tenant, call_sid, group_id, journey_id, version) WHERE c.tenant = a.tenant AND c.call_sid = a.call_sid",
             [list(column) for column in zip(*rows, strict=True)],
         )

@@ -75,15 +75,16 @@ def _row(n: int, arrival: Arrival) -> tuple[Any, ...]:
 def _copies(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival]) -> set[Stream]:
     """Keeps the copies, and moves a delivery's receipt back where a copy was received earlier; returns those call streams."""
     cursor.execute(
-        f'SELECT i.n FROM incoming i JOIN safiri.journal j ON {SAME} WHERE (j.topic, j.partition, j."offset") <> (i.topic, i.partition, i."offset")'
+        f"SELECT i.n FROM incoming i JOIN safiri.journal j ON {SAME} "
+        'WHERE (j.topic, j.partition, j."offset") <> (i.topic, i.partition, i."offset")'
     )
     for (n,) in cursor.fetchall():
         arrivals[n].new = False
     cursor.execute(
         f"INSERT INTO safiri.journal_copies ({KEY}, receipt, received_at, signature) "
         f"SELECT {', '.join('i.' + name for name in KEY.split(', '))}, i.receipt, i.received_at, i.signature "
-        f"FROM incoming i JOIN safiri.journal j ON {SAME} WHERE j.receipt <> i.receipt ORDER BY {', '.join('i.' + k for k in KEY.split(', '))} "
-        "ON CONFLICT DO NOTHING"
+        f"FROM incoming i JOIN safiri.journal j ON {SAME} WHERE j.receipt <> i.receipt "
+        f"ORDER BY {', '.join('i.' + name for name in KEY.split(', '))} ON CONFLICT DO NOTHING"
     )
     cursor.execute(
         f"UPDATE safiri.journal j SET received_at = i.received_at "
@@ -102,7 +103,7 @@ def parse(provider: str, delivered: Delivered, stream: str) -> list[Event]:
     try:
         facts = known.parse(delivered) if known else []
         reason = "" if known else f"no provider {provider!r}"
-    except Exception as error:  # the journal is the truth: one bad parser must not stop the rest
+    except Exception as error:  # noqa: BLE001  the journal is the truth: one bad parser must not stop the rest
         facts, reason = [], f"the {provider} parser failed: {type(error).__name__}"
     return facts or [Unrecognised(call_sid=stream, at=delivered.received_at, reason=reason or "nothing recognised")]
 

@@ -45,8 +45,9 @@ def adopt(connection: psycopg.Connection[Any], *, cluster_id: str, topic_ids: di
 
 
 def take(
-    connection: psycopg.Connection[Any], partitions: list[Partition], *, cluster_id: str, topic_ids: dict[str, str], oldest: dict[Partition, int]
-) -> dict[Partition, int]:
+    connection: psycopg.Connection[Any], partitions: list[Partition], *, cluster_id: str, topic_ids: dict[str, str],
+    oldest: dict[Partition, int],
+) -> dict[Partition, int]:  # fmt: skip
     """The offset to read each partition from. One never read starts at its beginning; one whose unread records Kafka has
     already removed goes on at the oldest that is left, loudly."""
     begun: dict[Partition, int] = {}

@@ -253,7 +253,8 @@ def _aside(cursor: psycopg.Cursor[Any], poison: Sequence[Poison]) -> None:
 def _mark_broken(cursor: psycopg.Cursor[Any], outcome: Outcome) -> None:
     for tenant, sid, reason in sorted(outcome.broken):
         cursor.execute(
-            "INSERT INTO safiri.broken (tenant, call_sid, reason) VALUES (%s, %s, %s) ON CONFLICT (tenant, call_sid) DO UPDATE SET reason = excluded.reason",
+            "INSERT INTO safiri.broken (tenant, call_sid, reason) VALUES (%s, %s, %s) "
+            "ON CONFLICT (tenant, call_sid) DO UPDATE SET reason = excluded.reason",
             (tenant, sid, reason.replace("\0", "\ufffd")),
         )
 

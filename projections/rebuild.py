@@ -46,7 +46,7 @@ class Report(msgspec.Struct):
     broken: int
 
 
-def rebuild(database_url: str, *, verify: bool = False, projection: str | None = None, progress: Progress = lambda done: None) -> Report:
+def rebuild(database_url: str, *, verify: bool = False, projection: str | None = None, progress: Progress = lambda _: None) -> Report:
     """Raises Refused where another rebuild is under way or `projection` is unknown, Retry where Postgres is away."""
     if projection is not None and projection not in {table.name for table in generations.TABLES}:
         names = ", ".join(sorted(table.name for table in generations.TABLES))
@@ -123,8 +123,8 @@ class Rebuild:
 
     def _touch(self, cursor: psycopg.Cursor[Any], limit: int) -> int:
         cursor.execute(
-            "DELETE FROM safiri.touched WHERE (tenant, call_sid) IN (SELECT tenant, call_sid FROM safiri.touched ORDER BY tenant, call_sid LIMIT %s) "
-            "RETURNING tenant, call_sid",
+            "DELETE FROM safiri.touched WHERE (tenant, call_sid) IN "
+            "(SELECT tenant, call_sid FROM safiri.touched ORDER BY tenant, call_sid LIMIT %s) RETURNING tenant, call_sid",
             (limit,),
         )
         streams = cursor.fetchall()
@@ -164,7 +164,8 @@ class Rebuild:
         generations.show(self.connection, self.n)
         cursor.execute("DELETE FROM safiri.broken")
         for (tenant, sid), reason in sorted(self.broken.items()):
-            cursor.execute("INSERT INTO safiri.broken (tenant, call_sid, reason) VALUES (%s, %s, %s)", (tenant, sid, reason.replace("\0", "")))
+            row = (tenant, sid, reason.replace("\0", ""))
+            cursor.execute("INSERT INTO safiri.broken (tenant, call_sid, reason) VALUES (%s, %s, %s)", row)
 
 
 def _columns(name: str) -> list[str]:
@@ -176,7 +177,8 @@ def _columns(name: str) -> list[str]:
 def _root(cursor: psycopg.Cursor[Any], n: int, name: str) -> dict[str, Any]:
     """Rows and an order-free digest of a whole table."""
     cursor.execute(
-        f"SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM (SELECT {', '.join(_columns(name))} FROM g{n}.{name}) t"
+        "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) "
+        f"FROM (SELECT {', '.join(_columns(name))} FROM g{n}.{name}) t"
     )
     rows, total = cursor.fetchone() or (0, 0)
     return {"rows": rows, "digest": f"{int(total) % (1 << 128):032x}"}
@@ -189,8 +191,8 @@ def differences(cursor: psycopg.Cursor[Any], name: str, *, live: int, rebuilt: i
     columns = ", ".join(_columns(name))
     using = ", ".join(f'"{key}"' for key in keys)
     cursor.execute(
-        f"SELECT to_jsonb(a), to_jsonb(b) FROM (SELECT {columns} FROM g{live}.{name}) a FULL JOIN (SELECT {columns} FROM g{rebuilt}.{name}) b "
-        f"USING ({using}) WHERE a IS DISTINCT FROM b LIMIT {SHOWN}"
+        f"SELECT to_jsonb(a), to_jsonb(b) FROM (SELECT {columns} FROM g{live}.{name}) a "
+        f"FULL JOIN (SELECT {columns} FROM g{rebuilt}.{name}) b USING ({using}) WHERE a IS DISTINCT FROM b LIMIT {SHOWN}"
     )
     return [one for here, there in cursor.fetchall() for one in _cells(name, keys, here, there)]
 

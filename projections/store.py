@@ -40,7 +40,8 @@ class Writer:
         rest = [name for name in names if name not in keys]
         self.projection, self.name, self.types = projection, table.name, type_names(table)
         self.scratch = f"scratch_{table.name}"
-        self.make = f"CREATE TEMP TABLE IF NOT EXISTS {self.scratch} ({', '.join(f'{n} {t}' for n, t in zip(names, self.types, strict=True))}) ON COMMIT DELETE ROWS"
+        shape = ", ".join(f"{name} {type_}" for name, type_ in zip(names, self.types, strict=True))
+        self.make = f"CREATE TEMP TABLE IF NOT EXISTS {self.scratch} ({shape}) ON COMMIT DELETE ROWS"
         columns = ", ".join(names)
         self.copy = f"COPY {{}} ({columns}) FROM STDIN (FORMAT BINARY)"
         update = (

@@ -17,8 +17,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from kafka import KafkaAdminClient
 from kafka import TopicPartition as AdminPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic, OffsetSpec
-from kafka.errors import KafkaError as AdminError
 from kafka.errors import KafkaConfigurationError, TopicAlreadyExistsError
+from kafka.errors import KafkaError as AdminError
 
 from calls.clock import Micros
 from calls.envelope import TOPICS
@@ -126,8 +126,6 @@ class Publisher:
 # ---------------------------------------------------------------- administration
 
 
-
-
 Partition = tuple[str, int]
 
 
@@ -223,9 +221,7 @@ def ensure_topics(watcher: Watcher, *, partitions: int, fsync: bool) -> None:
     ]  # fmt: skip
     if missing:
         _tolerant(watcher, lambda admin: admin.create_topics(missing, wait_for_metadata=True))
-    small = {
-        name: NewPartitions(count) for name, count in wanted.items() if name in there and len(there[name]["partitions"]) < count
-    }
+    small = {name: NewPartitions(count) for name, count in wanted.items() if name in there and len(there[name]["partitions"]) < count}
     if small:
         watcher.ask(lambda admin: admin.create_partitions(small))
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, settings) for name in wanted if name in there]

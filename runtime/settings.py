@@ -176,9 +176,10 @@ def _warnings(settings: Settings, content: Mapping[str, Any]) -> list[str]:
             found += [f"{group}.{name}.{key}: unknown key, ignored" for key in section.model_extra or {}]
     for name, account in settings.accounts.items():
         if account.signature == "none":
-            found.append(f"accounts.{name}: signature = \"none\": anybody who knows its address can post events")
+            found.append(f'accounts.{name}: signature = "none": anybody who knows its address can post events')
         elif not account.signing_secrets and account.provider in ("sautikit", "minivoice"):
             found.append(f"accounts.{name}: no signing_secrets: every delivery will be refused")
         if account.provider == "africastalking" and account.signature == "required":
-            found.append(f"accounts.{name}: Africa's Talking signs nothing: give it the address with ?token= that `safiri url hook {name}` prints")
+            address = f"the address with ?token= that `safiri url hook {name}` prints"
+            found.append(f"accounts.{name}: Africa's Talking signs nothing: give it {address}")
     return found

@@ -1,4 +1,7 @@
-"""Logs, and what every process counts for Prometheus. Each role has a registry of its own; what is read from Postgres and Kafka joins when asked."""
+"""Logs, and what every process counts for Prometheus.
+
+Each role has a registry of its own; what is read from Postgres and Kafka joins when asked.
+"""
 
 from __future__ import annotations
 

@@ -6,12 +6,11 @@ become under `tests/corpus/providers/x/`. The registry tests do the rest.
 
 from __future__ import annotations
 
-from calls.providers.interface import Delivered, Identity, NotUnderstood, Provider
 from calls.providers import africastalking, minivoice, neutral, sautikit
+from calls.providers.interface import Delivered, Identity, NotUnderstood, Provider
 
 PROVIDERS: dict[str, Provider] = {
-    provider.name: provider
-    for provider in (sautikit.PROVIDER, minivoice.PROVIDER, africastalking.PROVIDER, neutral.PROVIDER)
+    provider.name: provider for provider in (sautikit.PROVIDER, minivoice.PROVIDER, africastalking.PROVIDER, neutral.PROVIDER)
 }
 
 __all__ = ["PROVIDERS", "Delivered", "Identity", "NotUnderstood", "Provider"]
