@@ -81,18 +81,26 @@ class Children:
         with self._log(child) as log:
             child.process = spawn.start(part, log, [gate.read] if gate else [])
         child.began, child.again_at, child.answering = time.monotonic(), None, part.answers is None
-        self.home.remember({one.part.name: one.process.pid for one in self if one.process and one.alive})
+        with suppress(OSError):  # a full disk does not end those who run
+            self.home.remember({one.part.name: one.process.pid for one in self if one.process and one.alive})
 
     def start_again(self, child: Child) -> None:
+        """A machine that has no process or file to spare now may have one later."""
+        try:
+            self.start(child)
+        except OSError as error:
+            child.again_at = time.monotonic() + LONGEST_PAUSE_S
+            self.say(f"{child.part.name} cannot be started ({error}); again in {LONGEST_PAUSE_S:.0f} s")
+            return
         child.restarts += 1
         self.write_restarts()
-        self.start(child)
 
     def write_restarts(self) -> None:
         """restarts.json: how often each was started again since `up` began, for /metrics."""
         scratch = self.home.path / "restarts.new"
-        scratch.write_text(json.dumps({child.part.name: child.restarts for child in self}))
-        scratch.rename(self.home.path / "restarts.json")
+        with suppress(OSError):
+            scratch.write_text(json.dumps({child.part.name: child.restarts for child in self}))
+            scratch.rename(self.home.path / "restarts.json")
 
     def dead(self) -> list[Child]:
         """Those whose end had not been noticed yet."""
@@ -124,7 +132,8 @@ class Children:
         end = time.monotonic() + STOP_S
         for later, child in zip(reversed(range(len(left))), left, strict=True):
             self._stop_one(child, end - later * LAST_WORD_S, impatient)
-        self.home.remember({})
+        with suppress(OSError):
+            self.home.remember({})
 
     def _stop_one(self, child: Child, until: float, impatient: Callable[[], bool]) -> None:
         assert child.process
