@@ -6,14 +6,13 @@ the same id is a second row (a conflict, which the fold resolves).
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 import psycopg
 
-from calls.clock import Micros, to_datetime, to_micros
+from calls.clock import Micros, to_micros
 from calls.envelope import Envelope
 from calls.events import Event, Unrecognised
 from calls.history import Delivery
@@ -33,7 +32,7 @@ class Arrival(msgspec.Struct, gc=False):
 
 
 COLUMNS = (
-    "n int4", "tenant text", "stream text", "account text", "event_id text", "digest bytea", "stream_kind text", "receipt uuid",
+    "n int4", "tenant text", "stream text", "account text", "event_id text", "digest bytea", "stream_kind text", "receipt bytea",
     "received_at timestamptz", "provider text", "source text", "signature text", "content_type text", "headers text", "body bytea",
     "topic text", "partition int4", '"offset" int8', "import_id text",
 )  # fmt: skip
@@ -65,8 +64,8 @@ def append(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival]) -> set[Stre
 def _row(n: int, arrival: Arrival) -> tuple[Any, ...]:
     one = arrival.envelope
     return (
-        n, one.tenant, one.stream, one.account, one.event_id, bytes.fromhex(one.digest), one.stream_kind, uuid.UUID(one.receipt),
-        to_datetime(one.received_at), one.provider, one.source, one.signature, one.content_type,
+        n, one.tenant, one.stream, one.account, one.event_id, bytes.fromhex(one.digest), one.stream_kind, bytes.fromhex(one.receipt),
+        one.received_at, one.provider, one.source, one.signature, one.content_type,
         msgspec.json.encode(one.headers).decode() if one.headers else None, one.raw,
         arrival.topic, arrival.partition, arrival.offset, one.import_id or None,
     )  # fmt: skip

@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from calls.clock import Micros, to_datetime
+from calls.clock import Micros
 from calls.journey import Journey
 
 DERIVED = "derived"
@@ -60,9 +60,9 @@ def texts(name: str) -> sa.Column[Any]:
     return sa.Column(name, pg.ARRAY(sa.Text), nullable=False)
 
 
-def when(at: Micros | None) -> Any:
-    """A microsecond instant as Postgres takes it."""
-    return None if at is None else to_datetime(at)
+def when(at: Micros | None) -> Micros | None:
+    """An instant in a row: microseconds since 1970, which the writer's connection takes for a timestamptz (runtime/postgres.py)."""
+    return at
 
 
 def clean(value: str | None) -> str | None:

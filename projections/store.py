@@ -17,6 +17,7 @@ from calls.journey import Journey
 from projections import PROJECTIONS
 from projections.journeys import digest
 from projections.shape import Projection, Row
+from runtime.postgres import instants
 
 Address = tuple[str, str]  # tenant, journey id
 
@@ -73,6 +74,8 @@ WRITERS = [Writer(projection) for projection in PROJECTIONS]
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
+    """The scratch tables of this connection, and how it takes instants."""
+    instants(connection)
     for writer in WRITERS:
         connection.execute(writer.make)
 

@@ -24,6 +24,7 @@ _LONG = frozenset({"text", "url", "cause", "reason", "client_request_id"})
 _COMMON = ("type", "occurred_at", "at", "event_id")
 _WHERE = re.compile(r"`\$\.([\w.]+?)(?:\[\.\.\.\])?`")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_ESCAPED = re.compile(rb"[\\\x7f]")  # without either, JSON text holds no control character
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 
@@ -74,7 +75,7 @@ def parse(delivered: Delivered) -> list[Event]:
         return [Unrecognised(call_sid=call, at=delivered.received_at, name=kind, reason=str(why))]
     try:
         if kind in _KNOWN:
-            return [_event(fields, kind, at)]
+            return [_event(fields, kind, at, plain=not _ESCAPED.search(delivered.body))]
     except ValueError as why:
         return [Unrecognised(call_sid=call, at=at, name=kind, reason=str(why))]
     return [Unrecognised(call_sid=call, at=at, name=kind, reason="this type is not known")]
@@ -91,18 +92,22 @@ def write(event: Event, *, event_id: str | None = None) -> bytes:
 _KNOWN: dict[str, type[Event]] = {name: cls for name, cls in TYPES.items() if cls is not Unrecognised}
 
 
-def _event(fields: Fields, kind: str, at: Micros) -> Event:
-    """The typed fact. Raises ValueError with a sentence."""
-    plain = {name: value for name, value in fields.items() if name not in _COMMON}
-    plain["at"] = at
-    if plain.get("call_sid") is None:
-        plain["call_sid"] = ""
+def _event(fields: Fields, kind: str, at: Micros, *, plain: bool = False) -> Event:
+    """The typed fact. Raises ValueError with a sentence. `plain`: no text of it was escaped, so none holds a control character."""
+    given = {name: value for name, value in fields.items() if name not in _COMMON}
+    given["at"] = at
+    given["type"] = kind
+    if given.get("call_sid") is None:
+        given["call_sid"] = ""
     try:
-        event = msgspec.convert(plain | {"type": kind}, _KNOWN[kind])
+        event = msgspec.convert(given, _KNOWN[kind])
     except (msgspec.ValidationError, RecursionError, OverflowError) as why:
         raise ValueError(_said(str(why), kind)) from None
     for name in event.__struct_fields__:
-        _check_value(name, getattr(event, name))
+        value = getattr(event, name)
+        if value is None or (plain and isinstance(value, str) and 0 < len(value) <= LONGEST_ID):
+            continue
+        _check_value(name, value)
     if isinstance(event, CallLinked | CallUnlinked) and event.to_call_sid is None and event.alias is None:
         raise ValueError(f"{kind} needs `to_call_sid` or `alias`.")
     return event

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias, cast
 from urllib.parse import unquote_plus
 
 import msgspec
 
-from calls.clock import Micros, parse_time, to_micros
+from calls.clock import Micros, parse_time
 from calls.events import Direction, Failure
 from calls.providers.interface import NotUnderstood
 
@@ -218,18 +217,7 @@ def moment(*values: object) -> Micros | None:
 
 
 def _at(value: object) -> Micros | None:
-    """The usual writing, `2026-06-27T10:00:05.000Z`, at a tenth of the cost; the rest as the clock reads it."""
-    if (
-        isinstance(value, str)
-        and len(value) == 24
-        and value[4] == value[7] == "-"
-        and value[10::13] == "TZ"
-        and value[13] == value[16] == ":"
-    ):
-        try:
-            return to_micros(datetime.fromisoformat(value))
-        except (ValueError, OverflowError):
-            pass
+    """As the clock reads it, less numbers that can be no time."""
     if isinstance(value, int | float) and value < EARLIEST_UNIX:
         return None  # a count or a length, whatever its field is called
     return parse_time(value)

@@ -24,7 +24,7 @@ CREATE TABLE safiri.journal (
   event_id text NOT NULL,
   digest bytea NOT NULL,                  -- of the masked body: another one under the same event id is a conflict
   stream_kind text NOT NULL,              -- call | agent | account
-  receipt uuid NOT NULL,                  -- names the request that brought it
+  receipt bytea NOT NULL,                 -- names the request that brought it
   received_at timestamptz NOT NULL,       -- the earliest of its copies
   known_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   seq bigint NOT NULL DEFAULT nextval('safiri.journal_seq'),
@@ -49,7 +49,7 @@ CREATE TABLE safiri.journal_copies (
   event_id text NOT NULL,
   digest bytea NOT NULL,
   stream_kind text NOT NULL,
-  receipt uuid NOT NULL,
+  receipt bytea NOT NULL,
   received_at timestamptz NOT NULL,
   signature text NOT NULL,
   PRIMARY KEY (tenant, stream, account, event_id, digest, stream_kind, receipt)
@@ -151,7 +151,7 @@ def upgrade() -> None:
         op.execute(
             f"CREATE TABLE safiri.journal_{n} PARTITION OF safiri.journal FOR VALUES WITH (modulus {JOURNAL_PARTITIONS}, remainder {n}) "
         )
-        op.execute(f"CREATE INDEX ON safiri.journal_{n} (seq)")
+        op.execute(f"CREATE INDEX ON safiri.journal_{n} USING brin (seq) WITH (pages_per_range = 16)")
 
 
 def downgrade() -> None:

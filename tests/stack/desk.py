@@ -94,7 +94,7 @@ class Desk:
         """Appends one delivery to the journal; returns its row."""
         row = {
             "tenant": self.tenant, "stream": sid, "account": "acme", "event_id": uuid.uuid4().hex,
-            "digest": bytes.fromhex(envelope.digest(body)), "stream_kind": "call", "receipt": uuid.uuid4(), "received_at": to_datetime(NOON),
+            "digest": bytes.fromhex(envelope.digest(body)), "stream_kind": "call", "receipt": uuid.uuid4().bytes, "received_at": to_datetime(NOON),
             "provider": "neutral", "source": "events", "signature": "key", "content_type": "application/json", "headers": None, "body": body,
             "topic": "call-events", "partition": 3, "offset": 7,
         } | given  # fmt: skip

@@ -32,7 +32,7 @@ def test_deliveries_are_typed_and_raw_in_reading_order(desk: Desk) -> None:
         row = desk.journal(sid, body)
     with psycopg.connect(desk.url) as connection:  # call.started came three times, one of them noted twice
         identity = [row[name] for name in ("tenant", "stream", "account", "event_id", "digest", "stream_kind")]
-        for receipt in (uuid.uuid4(), uuid.uuid4(), row["receipt"]):
+        for receipt in (uuid.uuid4().bytes, uuid.uuid4().bytes, row["receipt"]):
             connection.execute("INSERT INTO safiri.journal_copies VALUES (%s, %s, %s, %s, %s, %s, %s, now(), 'key')", [*identity, receipt])
     told = desk.get(f"/v1/journeys/{sid}/events").json()["events"]
     assert [item["raw"] for item in told] == [json.loads(body) for body in bodies]

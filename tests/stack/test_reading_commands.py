@@ -152,7 +152,7 @@ def test_tail_shows_each_delivery_once_even_those_that_become_visible_late(desk:
     with psycopg.connect(desk.url) as late:
         late.execute(
             "INSERT INTO safiri.journal (tenant, stream, account, event_id, digest, stream_kind, receipt, received_at, provider, source, signature, "
-            "content_type, body, topic, partition, \"offset\") VALUES ('default', 'late', 'acme', 'e', 'd', 'call', gen_random_uuid(), now(), "
+            "content_type, body, topic, partition, \"offset\") VALUES ('default', 'late', 'acme', 'e', 'd', 'call', 'r', now(), "
             "'neutral', 'events', 'key', '', '', 'call-events', 0, 0)"
         )
         desk.journal("early", neutral("call.started", "early", 1))
