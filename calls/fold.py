@@ -50,33 +50,29 @@ def _journey(
 ) -> Journey:  # fmt: skip
     sids = [sid for call in members for sid in tied.calls[call]]
     everything = [delivery for sid in sids for delivery in by_stream.get(sid, ())]
+    if len(sids) > 1:
+        everything.sort(key=reading_order)
     configuration = valid_at(configurations, min(delivery.received_at for delivery in everything))
     country = configuration.country(tenant)
-    read_until = _bound(everything)
+    folded = everything[:MOST_EVENTS]
     finished: dict[int, Finished] = {}
     for call in members:
-        parts = [delivery for sid in tied.calls[call] for delivery in by_stream.get(sid, ()) if reading_order(delivery) <= read_until]
+        own = tied.calls[call]
+        parts = folded if len(members) == 1 else [delivery for delivery in folded if delivery.stream in own]
         if parts:
             finished[call] = _call(parts, tied.calls[call], aliases=tied.aliases, configuration=configuration, country=country)
     root = _root(finished, tied)
     journey = _assembled(tenant, root, finished)
     journey.call_sids = sids
     journey.events = len(everything) + sum(len(lost.get(sid, ())) for sid in sids)
-    journey.anomalies = _anomalies(finished, everything, conflicts=[one for sid in sids for one in lost.get(sid, ())], tied=tied)
+    journey.anomalies = _anomalies(finished, everything, conflicts=[one for sid in sids for one in lost.get(sid, ())])
+    journey.anomalies = sorted(journey.anomalies + _refused(tied.refused, set(sids)))
     _labels(journey, everything)
     return journey
 
 
-def _bound(everything: list[Delivery]) -> tuple[Micros, int, str]:
-    keys = sorted(map(reading_order, everything))
-    return keys[min(len(keys), MOST_EVENTS) - 1]
-
-
 def _call(parts: list[Delivery], sids: list[str], *, aliases: set[str], configuration: Configuration, country: str) -> Finished:
-    ranks = [PROVIDERS[name].sid_rank for name in dict.fromkeys(part.provider for part in parts) if name in PROVIDERS]
-    ordered = sorted(sids, key=lambda sid: (max((rank(sid) for rank in ranks), default=0), sid in aliases, sid))
-    if len(parts) > 1:
-        parts.sort(key=reading_order)
+    ordered = sids if len(sids) == 1 else _by_rank(parts, sids, aliases)
     facts: Facts = [(fact, part.event_id) for part in parts for fact in part.facts]
     if len(facts) > len(parts):  # what one delivery says beside its first fact may belong earlier
         facts.sort(key=lambda pair: (pair[0].at, pair[0].rank, pair[1]))
@@ -86,6 +82,12 @@ def _call(parts: list[Delivery], sids: list[str], *, aliases: set[str], configur
     first = next((part for part in parts if isinstance(part.facts[0], CallStarted)), parts[0])
     call = Call(ordered[0], first.account, first.provider, building.first_at, aliases=ordered[1:])
     return finish(building, call, country)
+
+
+def _by_rank(parts: list[Delivery], sids: list[str], aliases: set[str]) -> list[str]:
+    """The id by which a call is known first: the provider's REST id before the PBX's, what nobody called an alias, the smallest."""
+    ranks = [PROVIDERS[name].sid_rank for name in dict.fromkeys(part.provider for part in parts) if name in PROVIDERS]
+    return sorted(sids, key=lambda sid: (max((rank(sid) for rank in ranks), default=0), sid in aliases, sid))
 
 
 def _root(finished: dict[int, Finished], tied: Families) -> Finished:
@@ -153,7 +155,7 @@ def _durations(journey: Journey) -> Durations:
     return spent
 
 
-def _anomalies(finished: dict[int, Finished], everything: list[Delivery], *, conflicts: list[Delivery], tied: Families) -> list[Anomaly]:
+def _anomalies(finished: dict[int, Finished], everything: list[Delivery], *, conflicts: list[Delivery]) -> list[Anomaly]:
     found = [anomaly for part in finished.values() for anomaly in part.building.anomalies]
     for conflict in conflicts:
         detail = "it came again under the same event id with another body; the first received stands"
@@ -168,9 +170,16 @@ def _anomalies(finished: dict[int, Finished], everything: list[Delivery], *, con
     if len(everything) > MOST_EVENTS:
         detail = f"{len(everything)} events; those after the first {MOST_EVENTS} are kept but not folded"
         found.append(Anomaly("too_many_events", detail, []))
-    for a, b in tied.refused:
-        found.append(Anomaly("too_many_calls", f"the link of {a} and {b} would make the journey too large; they stay apart", []))
-    return sorted(found)
+    return found
+
+
+def _refused(links: list[tuple[str, str]], sids: set[str]) -> list[Anomaly]:
+    """One for all links of this journey's calls: a storm of links must not make every page as long as the storm."""
+    ours = [pair for pair in links if not sids.isdisjoint(pair)]
+    if not ours:
+        return []
+    detail = f"{len(ours)} links would make the journey too large, the first that of {ours[0][0]} and {ours[0][1]}; they stay apart"
+    return [Anomaly("too_many_calls", detail, [])]
 
 
 def _begins(part: Finished) -> bool:
@@ -181,7 +190,7 @@ def _begins(part: Finished) -> bool:
 def _labels(journey: Journey, everything: list[Delivery]) -> None:
     """Attributes (a later value replaces an earlier one) and the names that came from outside."""
     labels: dict[str, None] = {}
-    for delivery in sorted(everything, key=reading_order):
+    for delivery in everything:
         for fact in delivery.facts:
             if fact.attributes:
                 journey.attributes = journey.attributes | fact.attributes

@@ -15,6 +15,7 @@ from calls.events import CallLinked, CallStarted, CallUnlinked, ConferenceJoined
 from calls.rooms import call_of_room
 
 MOST_CALLS = 100  # of one journey; a link that would make it larger is refused and the calls stay apart
+TYING: frozenset[type[Event]] = frozenset({CallLinked, CallUnlinked, ConferenceJoined})  # and a start that names a parent
 Identified = tuple[str, str, str]
 
 
@@ -68,6 +69,8 @@ def named_by(facts: Iterable[Event]) -> set[str]:
     """Every call SID that these facts tie to their own call. The set only grows: an unlink names its ids as well."""
     found: set[str] = set()
     for fact in facts:
+        if not _ties(fact):
+            continue
         found.update(_links(fact))
         if isinstance(fact, CallUnlinked):
             found.update(name for name in (fact.to_call_sid, fact.alias) if name)
@@ -102,12 +105,16 @@ class Families(msgspec.Struct):
 
 def families(standing: list[Delivery]) -> Families:
     """Reads the links in reading order (a later unlink undoes an earlier link) and joins what they tie."""
+    first = standing[0].stream
+    if all(delivery.stream == first and not any(map(_ties, delivery.facts)) for delivery in standing):
+        return Families([[first]], [[0]], set(), {}, [])  # by far the most calls are tied to none
     same: dict[tuple[str, str], None] = {}
     tied: dict[tuple[str, str], None] = {}
     parents: list[tuple[str, str]] = []
     for delivery in standing:
         for fact in delivery.facts:
-            _read(fact, delivery.stream, same=same, tied=tied, parents=parents)
+            if _ties(fact):
+                _read(fact, delivery.stream, same=same, tied=tied, parents=parents)
     streams = dict.fromkeys(delivery.stream for delivery in standing)
     everyone = [*streams, *(name for pair in (*same, *tied) for name in pair if name not in streams)]
     sids = sorted(dict.fromkeys(everyone))
@@ -119,9 +126,14 @@ def families(standing: list[Delivery]) -> Families:
         calls=calls,
         journeys=journeys,
         aliases={alias for _, alias in same},
-        parents={index[child]: index[parent] for child, parent in parents if index[child] != index[parent]},
+        parents={index[child]: index[parent] for child, parent in parents if (child, parent) in tied and index[child] != index[parent]},
         refused=[(calls[a][0], calls[b][0]) for a, b in refused],
     )
+
+
+def _ties(fact: Event) -> bool:
+    kind = type(fact)
+    return kind in TYING or (kind is CallStarted and fact.parent_call_sid is not None)  # type: ignore[attr-defined]
 
 
 def _read(
