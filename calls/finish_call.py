@@ -6,11 +6,9 @@ import msgspec
 
 from calls import events as e
 from calls.clock import Micros
-from calls.fold_call import PERSON, Building, note
+from calls.fold_call import MAIN, PERSON, Building, note
 from calls.journey import Call, Leg, QueueVisit, Segment, SegmentKind
 from calls.parties import normalise
-
-MAIN = "caller"
 
 
 class Finished(msgspec.Struct):
@@ -71,7 +69,21 @@ def _main_leg(b: Building, call: Call) -> Leg:
     if b.ended:
         leg.ended_by = b.ended_by
         leg.cause = getattr(b.ended, "cause", None) or getattr(b.ended, "reason", None)
+    said = b.legs.pop(MAIN, None)
+    if said:
+        _told(leg, said, call)
     return leg
+
+
+def _told(leg: Leg, said: Leg, call: Call) -> None:
+    """What events that name the leg `caller` add to what the call's own say of it."""
+    leg.kind = leg.kind if said.kind == "caller" else said.kind
+    leg.address, leg.agent, leg.queue = leg.address or said.address, leg.agent or said.agent, said.queue
+    if leg.answered_at is None:
+        leg.answered_at = call.answered_at = said.answered_at
+    if said.ended_at is not None:
+        leg.ended_at, leg.cause = said.ended_at, said.cause or leg.cause
+        leg.ended_by = said.ended_by if leg.ended_by is None or said.ended_by != "unknown" else leg.ended_by
 
 
 def _close_open(b: Building, call: Call) -> None:
@@ -155,8 +167,9 @@ def _talk(leg: Leg, joined_at: Micros | None) -> None:
     start: Micros = max(leg.answered_at, joined_at) if joined_at is not None else leg.answered_at
     parts = []
     for hold in sorted((one for one in leg.segments if one.kind == "hold"), key=lambda one: one.started_at):
-        if start < hold.started_at:
-            parts.append(Segment(kind, start, hold.started_at, leg.queue, leg.agent))
+        until = hold.started_at if leg.ended_at is None else min(hold.started_at, leg.ended_at)
+        if start < until:
+            parts.append(Segment(kind, start, until, leg.queue, leg.agent))
         start = max(start, hold.ended_at if hold.ended_at is not None else hold.started_at)
     held_open = any(one.kind == "hold" and one.ended_at is None for one in leg.segments)
     if not held_open and (leg.ended_at is None or leg.ended_at > start or not parts):

@@ -15,6 +15,7 @@ from calls.clock import Micros
 from calls.configuration import Configuration
 from calls.journey import Anomaly, AnomalyCode, Leg, MenuStep, QueueVisit, Segment
 
+MAIN = "caller"  # the leg that every call has
 PERSON = ("agent", "external", "sip")
 
 
@@ -34,6 +35,7 @@ class Building(msgspec.Struct):
     last_at: Micros = 0
     legs: dict[str, Leg] = {}
     current: dict[str, str] = {}  # the sender's leg id -> ours (a leg id used again is another leg)
+    uses: dict[str, int] = {}  # the sender's leg id -> the number of its last leg
     open_segments: dict[str, Segment] = {}  # our leg id + kind
     visits: list[QueueVisit] = []
     left_early: dict[str, list[e.QueueLeft]] = {}  # left at the very instant of an entry that reads after it
@@ -106,7 +108,7 @@ def _failed(b: Building, fact: e.CallFailed, _: str) -> None:
 
 
 def _presumed(b: Building, fact: e.CallPresumedEnded, _: str) -> None:
-    if b.ended is None:
+    if b.ended is None or isinstance(b.ended, e.CallPresumedEnded):  # silent again after a sign of life: the last one counts
         b.ended = fact
 
 
@@ -125,7 +127,7 @@ def _menu_entered(b: Building, fact: e.MenuEntered, _: str) -> None:
     b.menus.append(b.menu)
     b.waiting_step = MenuStep(b.sid, fact.at, fact.menu, None)
     b.steps.append(b.waiting_step)
-    if b.menu_left_early.get(fact.menu) == fact.at:
+    if fact.at in (b.menu_left_early.get(fact.menu), b.menu_left_early.get(None)):
         _close_menu(b, fact.at)
 
 
@@ -188,13 +190,14 @@ def _open_visit(b: Building, queue: str) -> QueueVisit | None:
 
 def _leg(b: Building, name: str, at: Micros, *, fresh: bool) -> Leg:
     """The leg of that name; `fresh` begins another one where the last of that name is over."""
-    ours = b.current.get(name)
-    if ours is not None and not (fresh and b.legs[ours].ended_at is not None):
-        return b.legs[ours]
-    n = sum(1 for known in b.legs if known == name or known.startswith(f"{name}#"))
-    ours = name if n == 0 else f"{name}#{n + 1}"
-    b.current[name] = ours
-    b.legs[ours] = Leg(ours, "external", at)
+    known = b.legs.get(b.current.get(name, ""))
+    if known is not None and (name == MAIN or not (fresh and known.ended_at is not None)):
+        return known
+    n = b.uses.get(name, 0) + 1
+    while (ours := name if n == 1 else f"{name}#{n}") in b.legs:  # its sender may call another leg so
+        n += 1
+    b.uses[name], b.current[name] = n, ours
+    b.legs[ours] = Leg(ours, "caller" if name == MAIN else "external", at)
     return b.legs[ours]
 
 
@@ -204,7 +207,7 @@ def _describe(b: Building, leg: Leg, fact: e.LegStarted | e.LegAnswered) -> None
     leg.agent = leg.agent or fact.agent or b.configuration.agents.get(leg.address or "")
     if fact.kind:
         leg.kind = fact.kind
-    elif leg.kind == "external" and leg.agent:
+    elif leg.kind in ("external", "caller") and leg.agent:
         leg.kind = "agent"
     elif leg.kind == "external" and (leg.address or "").startswith("sip:"):
         leg.kind = "sip"
@@ -229,7 +232,7 @@ def _leg_answered(b: Building, fact: e.LegAnswered, _: str) -> None:
 def _leg_ended(b: Building, fact: e.LegEnded, _: str) -> None:
     leg = _leg(b, fact.leg, fact.at, fresh=False)
     if fact.agent and not leg.agent:
-        leg.agent, leg.kind = fact.agent, "agent" if leg.kind == "external" else leg.kind
+        leg.agent, leg.kind = fact.agent, "agent" if leg.kind in ("external", "caller") else leg.kind
     if leg.ended_at is None:
         leg.ended_at, leg.ended_by, leg.cause = fact.at, fact.ended_by, fact.cause
 
@@ -246,9 +249,9 @@ def _hold_ended(b: Building, fact: e.HoldEnded, event_id: str) -> None:
         note(b, "unmatched_event", f"leg {fact.leg}: a hold ended that had not started", event_id)
         return
     hold.ended_at = fact.at
-    if name not in b.legs and name != "caller":
+    if name not in b.legs and name != MAIN:
         _leg(b, name, hold.started_at, fresh=False)
-    if name == "caller":
+    if name == MAIN:
         b.menus.append(hold)
     else:
         b.legs[name].segments.append(hold)
