@@ -2,7 +2,7 @@
 VENV := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test check bench docs
+.PHONY: setup demo test check bench docs lock
 .DEFAULT_GOAL := setup
 
 setup: $(READY)
@@ -33,3 +33,6 @@ docs: .venv/.docs-ready
 
 .venv/.docs-ready: $(READY) tools/docs.lock
 	@sh tools/setup docs
+
+lock: $(READY)
+	@sh tools/lock $(ARGS)
