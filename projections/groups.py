@@ -33,19 +33,24 @@ class Group(msgspec.Struct):
     was: tuple[str, int] | None
 
 
-def join(cursor: psycopg.Cursor[Any], ties: Mapping[Stream, Iterable[str]]) -> list[Group]:
-    """`ties`: the streams that changed, each with the ids it is tied to. Returns their groups, locked until commit."""
+def join(cursor: psycopg.Cursor[Any], ties: Mapping[Stream, Iterable[str]], fresh: set[Stream] = frozenset()) -> list[Group]:  # type: ignore[assignment]
+    """`ties`: the streams that changed, each with the ids it is tied to; `fresh`: those that `register` just made in this transaction.
+
+    Returns their groups, locked until commit.
+    """
     sids = sorted({*ties, *((tenant, sid) for (tenant, _), others in ties.items() for sid in others)})
-    fresh = _register(cursor, sids)
+    fresh = fresh | register(cursor, [sid for sid in sids if sid not in fresh])
     known = [sid for sid in sids if sid not in fresh]
-    rows: dict[Stream, tuple[str, int]] = {sid: (sid[1], 0) for sid in fresh}
+    rows: dict[Stream, tuple[str, int]] = {sid: (sid[1], 0) for sid in sids if sid in fresh}
     if known:
         rows |= _locked(cursor, known)
     return _united(rows, ties=ties, fresh=fresh)
 
 
-def _register(cursor: psycopg.Cursor[Any], sids: list[Stream]) -> set[Stream]:
-    """Makes rows for ids never seen; returns those. A call alone is its own group and its own journey."""
+def register(cursor: psycopg.Cursor[Any], sids: list[Stream]) -> set[Stream]:
+    """Makes rows for ids (sorted) never seen; returns those. A call alone is its own group and its own journey."""
+    if not sids:
+        return set()
     cursor.execute(
         "INSERT INTO call_index (tenant, call_sid, own_id, group_id, journey_id, version) "
         "SELECT a.tenant, a.call_sid, a.own_id, a.call_sid, a.own_id, 1 "

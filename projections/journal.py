@@ -47,18 +47,43 @@ def prepare(connection: psycopg.Connection[Any]) -> None:
     connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS incoming ({', '.join(COLUMNS)}) ON COMMIT DELETE ROWS")
 
 
-def append(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival]) -> set[Stream]:
-    """Appends, marks what was not new (`Arrival.new`), and returns the call streams whose history changed."""
-    with cursor.copy(f"COPY incoming ({', '.join(column.rsplit(' ', 1)[0] for column in COLUMNS)}) FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types(TYPES)
-        for n, arrival in enumerate(arrivals):
-            copy.write_row(_row(n, arrival))
-    cursor.execute(f"INSERT INTO safiri.journal ({NAMES}) SELECT {NAMES} FROM incoming ORDER BY {KEY}, n ON CONFLICT DO NOTHING")
+def append(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival], fresh: set[Stream]) -> set[Stream]:
+    """Appends, marks what was not new (`Arrival.new`), and returns the call streams whose history changed.
+
+    `fresh`: calls of which the journal has nothing yet; their deliveries need not be looked for.
+    """
+    first, others = _apart(arrivals, fresh)
+    if first:
+        _copy(cursor, f"COPY safiri.journal ({NAMES}) FROM STDIN (FORMAT BINARY)", TYPES[1:], (_row(n, one)[1:] for n, one in enumerate(first)))
     earlier: set[Stream] = set()
-    if cursor.rowcount < len(arrivals):
-        earlier = _copies(cursor, arrivals)
+    if others:
+        _copy(cursor, f"COPY incoming (n, {NAMES}) FROM STDIN (FORMAT BINARY)", TYPES, (_row(n, one) for n, one in enumerate(others)))
+        cursor.execute(f"INSERT INTO safiri.journal ({NAMES}) SELECT {NAMES} FROM incoming ORDER BY {KEY}, n ON CONFLICT DO NOTHING")
+        if cursor.rowcount < len(others):
+            earlier = _copies(cursor, others)
     changed = {(one.envelope.tenant, one.envelope.stream) for one in arrivals if one.new and one.envelope.stream_kind == "call"}
     return changed | earlier
+
+
+def _apart(arrivals: Sequence[Arrival], fresh: set[Stream]) -> tuple[list[Arrival], list[Arrival]]:
+    """(the first of each delivery of a fresh call, all else)."""
+    first: dict[tuple[str, ...], Arrival] = {}
+    others: list[Arrival] = []
+    for arrival in arrivals:
+        one = arrival.envelope
+        key = (one.tenant, one.stream, one.account, one.event_id, one.digest)
+        if one.stream_kind == "call" and (one.tenant, one.stream) in fresh and key not in first:
+            first[key] = arrival
+        else:
+            others.append(arrival)
+    return list(first.values()), others
+
+
+def _copy(cursor: psycopg.Cursor[Any], statement: str, types: list[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    with cursor.copy(statement) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
 
 
 def _row(n: int, arrival: Arrival) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from calls.clock import to_datetime
 from calls.configuration import Configuration
 from calls.envelope import TOPICS, Envelope, decode
 from calls.history import Delivery
-from projections import generations, journal, store
+from projections import generations, groups, journal, store
 from projections.journal import Arrival, Stream
 from projections.refold import Memory, Outcome, refold
 from runtime.postgres import AWAY, CLASHED, connect
@@ -121,17 +121,18 @@ class Projector:
         self._read_configurations(cursor)
         due = self._move(cursor, records)
         arrivals, poison = _sorted_out(due)
-        changed = journal.append(cursor, arrivals) if arrivals else set()
+        fresh = groups.register(cursor, sorted({_stream(one) for one in arrivals if one.envelope.stream_kind == "call"}))
+        changed = journal.append(cursor, arrivals, fresh) if arrivals else set()
         arrived: dict[Stream, list[Delivery]] = {stream: [] for stream in changed}
         earlier = set(changed)
         for arrival in arrivals:
-            stream = (arrival.envelope.tenant, arrival.envelope.stream)
+            stream = _stream(arrival)
             if arrival.new and arrival.envelope.stream_kind == "call":
                 arrived[stream].append(journal.of_arrival(arrival))
                 earlier.discard(stream)
         outcome = Outcome([], [], [])
         if arrived:
-            outcome = refold(cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations)
+            outcome = refold(cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, fresh=fresh)
         if building and changed:
             _touch(cursor, changed)
         _aside(cursor, poison)
@@ -176,6 +177,10 @@ class Projector:
             (*asked, [last[where] + 1 for where in rows], self.cluster_id),
         )
         return [record for record in records if record.offset >= here[record.topic, record.partition]]
+
+
+def _stream(arrival: Arrival) -> Stream:
+    return (arrival.envelope.tenant, arrival.envelope.stream)
 
 
 def configurations(cursor: psycopg.Cursor[Any]) -> list[Configuration]:

@@ -75,14 +75,15 @@ class Outcome(msgspec.Struct):
 
 def refold(
     cursor: psycopg.Cursor[Any], arrived: Mapping[Stream, Sequence[Delivery]], *, generation: int, memory: Memory,
-    configurations: list[Configuration],
+    configurations: list[Configuration], fresh: set[Stream] = frozenset(),  # type: ignore[assignment]
 ) -> Outcome:  # fmt: skip
-    """`arrived`: the calls that changed, with their new deliveries (none where only an older receipt was learned).
+    """`arrived`: the calls that changed, with their new deliveries (none where only an older receipt was learned);
+    `fresh`: those of them that were registered in this transaction.
 
     The search path must name the generation's schema. Everything is locked until commit.
     """
     ties = {stream: named_by(fact for delivery in new for fact in delivery.facts) - {stream[1]} for stream, new in arrived.items()}
-    locked = groups.join(cursor, ties)
+    locked = groups.join(cursor, ties, fresh)
     histories = _histories(cursor, locked, arrived, generation=generation, memory=memory)
     outcome = Outcome([], [], [])
     settled: list[tuple[Group, dict[str, str]]] = []
