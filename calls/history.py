@@ -39,10 +39,10 @@ class Delivery(msgspec.Struct, gc=False):
         return self.facts[0].at
 
 
-def reading_order(delivery: Delivery) -> tuple[Micros, int, str]:
-    """Sort key: when it happened, what kind of fact it is, its id."""
+def reading_order(delivery: Delivery) -> tuple[Micros, int, str, str, str]:
+    """Sort key: when it happened, what kind of fact it is, its id; two accounts or calls may use the same id."""
     first = delivery.facts[0]
-    return (first.at, first.rank, delivery.event_id)
+    return (first.at, first.rank, delivery.event_id, delivery.stream, delivery.account)
 
 
 def stand(deliveries: Iterable[Delivery]) -> tuple[list[Delivery], list[Delivery]]:

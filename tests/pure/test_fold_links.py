@@ -136,6 +136,11 @@ def test_the_same_id_on_another_call_or_account_is_another_event() -> None:
     assert codes(given("+0 call.started id=x\n+1 call.started id=x account=other")) == []
 
 
+def test_two_accounts_that_use_the_same_id_at_the_same_instant_still_have_an_order() -> None:
+    journey = given("+0 call.started\n+5 menu.digits menu=m digits=1 id=x account=zeta\n+5 menu.digits menu=m digits=2 id=x account=alpha")
+    assert [one.digits for one in journey.menu_path] == ["2", "1"]
+
+
 # ---------------------------------------------------------------- a body without a time
 
 
