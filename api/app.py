@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 
 from api import health, journeys, metrics, problems, schemas
 from api.database import reader
-from api.freshness import Depth, Freshness, Log, none_waits
+from api.freshness import Depth, Freshness, Log, none_waits, put_off
 from api.health import Health
 from api.metrics import Watched
 from runtime.addresses import Addresses
@@ -24,7 +24,7 @@ from runtime.settings import Settings
 
 def build(
     settings: Settings, addresses: Addresses, *, routers: Sequence[APIRouter] = (), log: Log | None = None,
-    spool: Depth = none_waits, deferred: Depth = none_waits, spool_open: Callable[[], bool] = lambda: True,
+    spool: Depth = none_waits, deferred: Depth | None = None, spool_open: Callable[[], bool] = lambda: True,
 ) -> FastAPI:  # fmt: skip
     """The application. Nothing is connected before the first request.
 
@@ -40,7 +40,7 @@ def build(
     state.settings, state.engine = settings, reader(addresses["database"])
     state.log = log or Watcher(addresses["kafka"])
     state.keys = Keys(from_postgres(state.engine))
-    state.freshness = Freshness(state.log, state.engine, spool=spool, deferred=deferred)
+    state.freshness = Freshness(state.log, state.engine, spool=spool, deferred=deferred or put_off(state.engine))
     state.health = Health(state.engine, state.log, spool_open)
     state.watched = Watched(state.freshness, state.engine, state.log, spool=spool, data_dir=settings.data_dir)
     problems.add(app)

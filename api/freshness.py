@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from api.asking import Asking
 from api.database import away_is_retry
-from calls.clock import Micros, rfc3339
+from calls.clock import Micros, rfc3339, to_micros
 from runtime.problems import Retry
 
 Partition: TypeAlias = tuple[str, int]
@@ -33,6 +33,9 @@ TIMES_S = 1.5  # for asking the log when records were appended
 KEPT = 600  # readings remembered to be found complete later
 
 _POSITIONS = sa.text("SELECT topic, topic_id, partition, next FROM safiri.positions WHERE cluster_id = :cluster")
+
+
+_DEFERRED = sa.text("SELECT count(*), min(since) FROM safiri.deferred")
 
 
 class Log(Protocol):
@@ -74,6 +77,17 @@ class Reading(msgspec.Struct, frozen=True):
 
 def none_waits() -> tuple[int, Micros | None]:
     return 0, None
+
+
+def put_off(engine: sa.Engine) -> Depth:
+    """Calls of large journeys whose fold was put off (projections/deferred.py)."""
+
+    def asked() -> tuple[int, Micros | None]:
+        with away_is_retry(), engine.connect() as connection:
+            count, since = connection.execute(_DEFERRED).one()
+        return count, None if since is None else to_micros(since)
+
+    return asked
 
 
 class Freshness:
@@ -133,10 +147,11 @@ class Freshness:
         return taken
 
     def _reading(self, at: Micros, *, timed: bool) -> Reading:
-        (spooled, spool_since), (deferred, deferred_since) = self._spool(), self._deferred()  # before the log: what leaves it arrives there
+        spooled, spool_since = self._spool()  # before the log: what leaves the spool arrives there
         cluster, topics = self._who()
         ends = self._log.ends()
         done = self._positions(cluster, topics)
+        deferred, deferred_since = self._deferred()  # after the positions: what they passed is in the tables or put off
         lag = {where: max(0, end - done.get(where, 0)) for where, end in sorted(ends.items())}
         parts = Parts(sum(lag.values()), spooled, deferred)
         if not (spooled or deferred):

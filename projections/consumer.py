@@ -24,7 +24,8 @@ from faststream.confluent import KafkaBroker
 from faststream.confluent.annotations import KafkaMessage
 
 from projections import positions
-from projections.project import Fenced, Projected, Projector, Record
+from projections.project import Fenced, Projected, Projector
+from projections.records import Record
 from runtime import kafka
 from runtime.addresses import find
 from runtime.postgres import connect
@@ -39,6 +40,7 @@ logging.getLogger("faststream").setLevel(logging.ERROR)
 BATCH = 5000
 WINDOW_S = 0.02  # a poll waits this long for a full batch: the floor of freshness
 LONGEST_WAIT_S = 5.0
+LATE_S = 0.5  # between two looks at journeys whose fold was put off
 STUCK_S = 60.0  # records waiting and none projected for so long: end, to be started again
 
 
@@ -51,6 +53,7 @@ class Consumption:
         self.failures = 0
         self.moved_at = time.monotonic()
         self.projector: Projector | None = None
+        self.one_at_a_time = asyncio.Lock()
         self.broker = KafkaBroker(bootstrap, config=kafka.CONSUME, allow_auto_create_topics=False, logger=QUIET)  # type: ignore[arg-type]  # a plain dict is one
         self.subscriber = self._subscribe()
 
@@ -108,7 +111,8 @@ class Consumption:
         messages: Sequence[Message] = message.raw_message  # type: ignore[assignment]
         try:
             records = [_record(one) for one in messages]
-            projected = await asyncio.to_thread(self._project, records)
+            async with self.one_at_a_time:
+                projected = await asyncio.to_thread(self._project, records)
             self.failures, self.moved_at = 0, time.monotonic()
             await self._tell_kafka(records)
             for one in projected.poison:
@@ -121,10 +125,13 @@ class Consumption:
             await self._hold(messages, reread=True)
 
     def _project(self, records: list[Record]) -> Projected:
+        return project_bisecting(self._projector(), records)
+
+    def _projector(self) -> Projector:
         if self.projector is None:
             cluster_id, topic_ids = self.watcher.identity()
             self.projector = Projector(self.database_url, cluster_id=cluster_id, topic_ids=topic_ids)
-        return project_bisecting(self.projector, records)
+        return self.projector
 
     async def _hold(self, messages: Sequence[Message], *, reread: bool) -> None:
         """Seeks every partition of the batch back and waits; polling goes on, so the group does not drop us."""
@@ -170,14 +177,28 @@ class Consumption:
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         log.info("projecting", bootstrap=self.bootstrap)
+        late = asyncio.create_task(self._fold_late(), name="deferred")
         while not stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 10)
             if not stop.is_set():
                 await self._watchdog()
+        late.cancel()
         await self.broker.stop()
         if self.projector:
             self.projector.close()
+
+    async def _fold_late(self) -> None:
+        """Folds the large journeys that were put off, when their time comes."""
+        while True:
+            await asyncio.sleep(LATE_S)
+            try:
+                async with self.one_at_a_time:
+                    await asyncio.to_thread(lambda: self._projector().fold_due())
+            except Retry as error:
+                log.warning("large journeys wait", reason=str(error))
+            except Exception:  # a bug; they stay on the list
+                log.exception("folding large journeys failed")
 
     async def _ready(self, stop: asyncio.Event) -> None:
         """Waits for Kafka, Postgres and the schema; refuses another Kafka than the one projected so far."""

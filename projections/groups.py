@@ -114,18 +114,25 @@ def _unite(groups: dict[Stream, list[str]], home: dict[Stream, Stream], a: Strea
         home[first[0], sid] = first
 
 
-def settle(cursor: psycopg.Cursor[Any], settled: Iterable[tuple[Group, dict[str, str]]]) -> None:
-    """Writes where each id's journey stands now: (group, id -> journey id); bumps the version of the group's ids."""
+def settle(cursor: psycopg.Cursor[Any], settled: Iterable[tuple[Group, Mapping[str, str] | None]]) -> None:
+    """Writes where each id's journey stands now: (group, id -> journey id); None: its fold waits, so they stay where they are.
+
+    Bumps the version of the group's ids, which makes what others remember of it worthless.
+    """
     rows = [
-        (group.tenant, sid, group.group_id, addresses.get(sid) or journey_id(group.tenant, sid), group.version + 1)
+        (group.tenant, sid, group.group_id, _address(group.tenant, sid, addresses), group.version + 1)
         for group, addresses in settled
         if not (group.fresh and len(group.members) == 1)
         for sid in group.members
     ]
     if rows:
         cursor.execute(
-            "UPDATE call_index c SET group_id = a.group_id, journey_id = a.journey_id, version = a.version "
+            "UPDATE call_index c SET group_id = a.group_id, journey_id = coalesce(a.journey_id, c.journey_id), version = a.version "
             "FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) "
             "AS a (tenant, call_sid, group_id, journey_id, version) WHERE c.tenant = a.tenant AND c.call_sid = a.call_sid",
             [list(column) for column in zip(*rows, strict=True)],
         )
+
+
+def _address(tenant: str, sid: str, addresses: Mapping[str, str] | None) -> str | None:
+    return None if addresses is None else addresses.get(sid) or journey_id(tenant, sid)

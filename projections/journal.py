@@ -54,7 +54,7 @@ def append(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival], fresh: set[
     """
     first, others = _apart(arrivals, fresh)
     if first:
-        _copy(cursor, f"COPY safiri.journal ({NAMES}) FROM STDIN (FORMAT BINARY)", TYPES[1:], (_row(n, one)[1:] for n, one in enumerate(first)))
+        _copy(cursor, f"COPY safiri.journal ({NAMES}) FROM STDIN (FORMAT BINARY)", TYPES[1:], (_row(0, one)[1:] for one in first))
     earlier: set[Stream] = set()
     if others:
         _copy(cursor, f"COPY incoming (n, {NAMES}) FROM STDIN (FORMAT BINARY)", TYPES, (_row(n, one) for n, one in enumerate(others)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,41 +17,20 @@ import structlog
 
 from calls.clock import to_datetime
 from calls.configuration import Configuration
-from calls.envelope import TOPICS, Envelope, decode
 from calls.history import Delivery
-from projections import generations, groups, journal, store
+from projections import deferred, generations, groups, journal, store
 from projections.journal import Arrival, Stream
+from projections.records import Poison, Record, envelope_of, sorted_out
 from projections.refold import Memory, Outcome, refold
 from runtime.postgres import AWAY, CLASHED, connect
 from runtime.problems import Retry
 
 log = structlog.get_logger()
 Partition = tuple[str, int]
-LATEST = 32_503_680_000_000_000  # the year 3000
-LONGEST = 4000  # characters of an envelope's names together
-
-
-class Record(msgspec.Struct, gc=False):
-    """A Kafka record. `value` None is a tombstone."""
-
-    topic: str
-    partition: int
-    offset: int
-    value: bytes | None
-    key: bytes | None
-    timestamp_ms: int
 
 
 class Fenced(Exception):
     """A record lies beyond its partition's position: read again from there, or what is between is lost."""
-
-
-class Poison(msgspec.Struct):
-    """A record that cannot be projected, and why."""
-
-    record: Record
-    reason: str
-    envelope: Envelope | None = None
 
 
 class Projected(msgspec.Struct):
@@ -88,10 +67,14 @@ class Projector:
 
     def project(self, records: Sequence[Record]) -> Projected:
         """Projects what of `records` is not projected yet. All or nothing."""
+        return self._in_transaction(lambda cursor: self._project(cursor, records))
+
+    def _in_transaction(self, work: Callable[[psycopg.Cursor[Any]], Projected]) -> Projected:
+        """Runs `work` in one transaction; only after its commit is anything remembered."""
         try:
             connection = self.connection()
             with connection.transaction(), connection.cursor() as cursor:
-                projected = self._project(cursor, records)
+                projected = work(cursor)
         except CLASHED as error:
             self.memory.clear()
             raise Retry(f"another worker was in the way: {type(error).__name__}") from error
@@ -102,12 +85,32 @@ class Projector:
             self.memory.keep(key, version, deliveries)
         return projected
 
+    def fold_due(self) -> int:
+        """Folds large journeys whose time has come; returns how many calls of theirs had changed. Raises Retry like `project`."""
+
+        def due(cursor: psycopg.Cursor[Any]) -> Projected:
+            n, _ = generations.enter(cursor)
+            generations.use(cursor, n)
+            self._read_configurations(cursor)
+            streams = deferred.take_due(cursor)
+            outcome = Outcome([], [], [])
+            if streams:
+                arrived: dict[Stream, list[Delivery]] = {stream: [] for stream in streams}
+                outcome = refold(cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations)
+                _mark_broken(cursor, outcome)
+            done.append(len(streams))
+            return Projected([], [], outcome)
+
+        done: list[int] = []
+        self._in_transaction(due)
+        return done[-1]
+
     def quarantine(self, record: Record, reason: str) -> Projected:
         """Puts one record aside as it is and moves past it."""
         try:
             with self.connection().transaction(), self.connection().cursor() as cursor:
                 generations.enter(cursor)
-                poison = [Poison(one, reason, _envelope(one)) for one in self._move(cursor, [record])]
+                poison = [Poison(one, reason, envelope_of(one)) for one in self._move(cursor, [record])]
                 _aside(cursor, poison)
                 _count(cursor, [], poison)
         except AWAY as error:
@@ -120,7 +123,7 @@ class Projector:
         generations.use(cursor, n)
         self._read_configurations(cursor)
         due = self._move(cursor, records)
-        arrivals, poison = _sorted_out(due)
+        arrivals, poison = sorted_out(due)
         fresh = groups.register(cursor, sorted({_stream(one) for one in arrivals if one.envelope.stream_kind == "call"}))
         changed = journal.append(cursor, arrivals, fresh) if arrivals else set()
         arrived: dict[Stream, list[Delivery]] = {stream: [] for stream in changed}
@@ -132,7 +135,11 @@ class Projector:
                 earlier.discard(stream)
         outcome = Outcome([], [], [])
         if arrived:
-            outcome = refold(cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, fresh=fresh)
+            outcome = refold(
+                cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, fresh=fresh, patient=True
+            )
+            for streams, events in outcome.deferred:
+                deferred.put_off(cursor, streams, events)
         if building and changed:
             _touch(cursor, changed)
         _aside(cursor, poison)
@@ -188,49 +195,6 @@ def configurations(cursor: psycopg.Cursor[Any]) -> list[Configuration]:
     cursor.execute("SELECT content FROM safiri.configuration ORDER BY version")
     found = [msgspec.json.decode(content, type=Configuration) for (content,) in cursor.fetchall()]
     return [msgspec.structs.replace(one, since=0) if n == 0 else one for n, one in enumerate(found)]
-
-
-# ---------------------------------------------------------------- what a record is
-
-
-def _sorted_out(records: Sequence[Record]) -> tuple[list[Arrival], list[Poison]]:
-    """Deliveries for the journal, and what cannot be one."""
-    arrivals, poison = [], []
-    for record in records:
-        if record.value is None:
-            continue  # a tombstone says nothing
-        try:
-            envelope = decode(record.value)
-            _sound(envelope)
-        except (msgspec.MsgspecError, ValueError, RecursionError, UnicodeError) as error:
-            poison.append(Poison(record, f"not one of our envelopes: {str(error)[:300]}"))
-            continue
-        if record.topic == TOPICS["quarantine"] or envelope.stream_kind == "quarantine":
-            poison.append(Poison(record, envelope.reason or "not understood", envelope))
-        else:
-            arrivals.append(Arrival(envelope, record.topic, record.partition, record.offset))
-    return arrivals, poison
-
-
-def _envelope(record: Record) -> Envelope | None:
-    try:
-        return decode(record.value or b"")
-    except (msgspec.MsgspecError, ValueError, RecursionError, UnicodeError):
-        return None
-
-
-def _sound(envelope: Envelope) -> None:
-    """Raises ValueError where a field cannot be what it must be."""
-    if len(bytes.fromhex(envelope.receipt)) != 16 or len(bytes.fromhex(envelope.digest)) != 16:
-        raise ValueError("receipt or digest is not 128 bits")
-    if not 0 <= envelope.received_at < LATEST:
-        raise ValueError("received_at is no time")
-    if not (envelope.tenant and envelope.stream and envelope.event_id):
-        raise ValueError("tenant, stream or event id is empty")
-    names = "\n".join((envelope.tenant, envelope.account, envelope.stream, envelope.event_id, envelope.provider, envelope.content_type))
-    if "\0" in names or len(names) > LONGEST:
-        raise ValueError("a name holds NUL or is too long")
-    names.encode()
 
 
 # ---------------------------------------------------------------- the rest of the transaction

@@ -14,7 +14,7 @@ from calls.configuration import Configuration
 from calls.fold import fold
 from calls.history import Delivery, named_by
 from calls.journey import Anomaly, Journey, journey_id
-from projections import groups, journal, store
+from projections import deferred, groups, journal, store
 from projections.groups import Group
 from projections.journal import Stream
 
@@ -66,19 +66,20 @@ class Memory:
 
 
 class Outcome(msgspec.Struct):
-    """What a refold did: the addresses that changed, the calls whose fold failed, and what to remember after the commit."""
+    """What a refold did: the addresses that changed, the calls whose fold failed or was put off, and what to remember after the commit."""
 
     changed: list[store.Address]
     broken: list[tuple[str, str, str]]  # tenant, call SID, reason
     remember: list[tuple[GroupKey, int, list[Delivery]]]
+    deferred: list[tuple[list[Stream], int]] = []  # calls, events of their journey
 
 
 def refold(
     cursor: psycopg.Cursor[Any], arrived: Mapping[Stream, Sequence[Delivery]], *, generation: int, memory: Memory,
-    configurations: list[Configuration], fresh: set[Stream] = frozenset(),  # type: ignore[assignment]
+    configurations: list[Configuration], fresh: set[Stream] = frozenset(), patient: bool = False,  # type: ignore[assignment]
 ) -> Outcome:  # fmt: skip
     """`arrived`: the calls that changed, with their new deliveries (none where only an older receipt was learned);
-    `fresh`: those of them that were registered in this transaction.
+    `fresh`: those of them that were registered in this transaction; `patient`: large journeys may wait (projections/deferred.py).
 
     The search path must name the generation's schema. Everything is locked until commit.
     """
@@ -86,14 +87,19 @@ def refold(
     locked = groups.join(cursor, ties, fresh)
     histories = _histories(cursor, locked, arrived, generation=generation, memory=memory)
     outcome = Outcome([], [], [])
-    settled: list[tuple[Group, dict[str, str]]] = []
+    settled: list[tuple[Group, dict[str, str] | None]] = []
     journeys: list[Journey] = []
     for group, deliveries in zip(locked, histories, strict=True):
+        if patient and deferred.delay_us(len(deliveries)):
+            outcome.deferred.append(([(group.tenant, sid) for sid in group.members if (group.tenant, sid) in arrived], len(deliveries)))
+            settled.append((group, None))
+            continue
         told = _fold(group, deliveries, configurations, outcome)
         journeys += told
         settled.append((group, {sid: journey.journey_id for journey in told for sid in journey.call_sids}))
         outcome.remember.append(((generation, group.tenant, group.group_id), 1 if _alone(group) else group.version + 1, deliveries))
-    before = store.known(cursor, [(g.tenant, journey_id(g.tenant, sid)) for g in locked if not g.fresh for sid in g.members])
+    folded = [group for group, addresses in settled if addresses is not None and not group.fresh]
+    before = store.known(cursor, [(group.tenant, journey_id(group.tenant, sid)) for group in folded for sid in group.members])
     outcome.changed = store.replace(cursor, journeys, before)
     groups.settle(cursor, settled)
     return outcome

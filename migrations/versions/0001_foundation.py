@@ -133,6 +133,16 @@ CREATE TABLE safiri.touched (
   PRIMARY KEY (tenant, call_sid)
 );
 
+-- Calls of large journeys that changed and are folded a little later, once for many changes.
+CREATE TABLE safiri.deferred (
+  tenant text NOT NULL,
+  call_sid text NOT NULL,
+  since timestamptz NOT NULL DEFAULT clock_timestamp(),
+  due_at timestamptz NOT NULL,
+  PRIMARY KEY (tenant, call_sid)
+);
+CREATE INDEX deferred_due_idx ON safiri.deferred (due_at);
+
 -- Journeys whose fold failed (our bug): kept in the journal, shown loudly, refolded by the next rebuild.
 CREATE TABLE safiri.broken (
   tenant text NOT NULL,
