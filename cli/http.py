@@ -13,6 +13,7 @@ from api.app import build
 from api.auth import needs
 from ingest.accept import Log
 from ingest.events import router as events
+from ingest.heads import BoundedHeads
 from ingest.webhooks import Hooks
 from runtime.addresses import find
 from runtime.problems import Missing
@@ -41,7 +42,7 @@ async def _serve(settings: Settings) -> None:
     )  # fmt: skip
     server = uvicorn.Server(
         uvicorn.Config(
-            Hooks(api, accepting, settings), host=settings.http_host, port=settings.http_port, loop="uvloop", http="httptools",
+            Hooks(api, accepting, settings), host=settings.http_host, port=settings.http_port, loop="uvloop", http=BoundedHeads,
             access_log=False, log_level=logging.WARNING, server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=10,
             limit_concurrency=4096, lifespan="on",
         )
