@@ -20,6 +20,7 @@ TOPICS: dict[str, str] = {
     "account": "account-events",
     "quarantine": "quarantine",
 }
+LONGEST_TEXT = 512 << 10
 
 
 class Envelope(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
@@ -65,7 +66,12 @@ def decode(value: bytes) -> Envelope:
 
 
 def body_fields(body: bytes) -> tuple[str, bytes | None]:
-    """(`body`, `body_bytes`) of an envelope: text where it is UTF-8, bytes otherwise."""
+    """(`body`, `body_bytes`) of an envelope: text where it is UTF-8, bytes otherwise.
+
+    Large ones are bytes as well: a control character takes six in JSON, and a record must not outgrow what Kafka takes.
+    """
+    if len(body) > LONGEST_TEXT:
+        return "", body
     try:
         return body.decode(), None
     except UnicodeDecodeError:

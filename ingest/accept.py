@@ -12,9 +12,9 @@ import structlog
 
 from calls.clock import Micros
 from calls.envelope import TOPICS, Envelope, body_fields, digest, encode
-from calls.masking import mask
+from calls.masking import mask, mask_text
 from calls.providers import Delivered, NotUnderstood, Provider
-from ingest.spool import Spool, Spooled
+from ingest.spool import Spool, Spooled, frames
 from runtime.kafka import Publisher
 from runtime.problems import Retry
 from runtime.settings import Account, Settings
@@ -43,7 +43,9 @@ def envelope(
     receipt, mark = uuid.uuid4().hex, digest(masked)
     text, raw = body_fields(masked)
     kind, stream, event_id = "quarantine", receipt, mark
-    if not reason:
+    if reason:
+        reason = mask_text(reason)  # it may quote the body
+    else:
         try:
             found = origin.provider.identify(Delivered(masked, content_type, kept, received_at, origin.name))
             kind, stream, event_id = found.kind, found.stream, found.event_id or mark
@@ -122,14 +124,17 @@ class Log:
             await asyncio.sleep(0.2)
             self.kafka_answers = True
             return
-        for path, records in segments:
+        forwarded = 0
+        for path in segments:  # one in memory at a time
+            records = await asyncio.to_thread(list, frames(path))
+            forwarded += len(records)
             for start in range(0, len(records), AT_ONCE):
                 if not await self._send(records[start : start + AT_ONCE]):
                     await asyncio.sleep(0.2)
                     return
             await asyncio.to_thread(self.spool.remove, path)
         if not self.kafka_answers:
-            log.info("kafka answers again", forwarded=sum(len(records) for _, records in segments))
+            log.info("kafka answers again", forwarded=forwarded)
         self.kafka_answers = True
 
     async def _send(self, records: Sequence[Spooled]) -> bool:

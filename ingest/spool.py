@@ -123,12 +123,11 @@ class Spool:
 
     # ------------------------------------------------------------ forwarding
 
-    def closed_segments(self) -> list[tuple[Path, list[Spooled]]]:
-        """Everything that waits, oldest segment first; new records go to a new segment from here on."""
+    def closed_segments(self) -> list[Path]:
+        """All that wait, oldest first (`frames` reads one); new records go to a new segment from here on."""
         with self._lock:
             self._close_active()
-            closed = list(self._closed)
-        return [(path, list(frames(path))) for path, _, _ in closed]
+            return [path for path, _, _ in self._closed]
 
     def _close_active(self) -> None:
         if self._active is not None:

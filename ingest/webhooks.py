@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 import structlog
@@ -39,7 +38,7 @@ EMPTY = {"type": "http.response.body", "body": b""}
 class Sender:
     """One account, ready to be verified against."""
 
-    __slots__ = ("accepted", "name", "origin", "provider", "required", "secrets")
+    __slots__ = ("accepted", "hint", "name", "origin", "provider", "required", "secrets")
 
     def __init__(self, name: str, settings: Settings, provider: Provider):
         account = settings.accounts[name]
@@ -48,6 +47,9 @@ class Sender:
         self.secrets = [secret.get_secret_value() for secret in account.signing_secrets]
         self.required = account.signature == "required"
         self.accepted: Counter = DELIVERIES.labels(name, "202")
+        self.hint = "sign the raw body with one of the account's signing_secrets"
+        if provider.name == "africastalking":
+            self.hint = f"deliver to the address that `safiri url hook {name}` prints"
 
     def verify(self, body: bytes, headers: dict[str, str]) -> str:
         """How the signature was found to be; raises Refused (401) where it is required and not good."""
@@ -57,7 +59,7 @@ class Sender:
         if verdict.ok:
             return verdict.how
         if self.required:
-            raise Refused(401, "Not signed by this account", f"{verdict.how}; sign the raw body with one of the account's signing_secrets")
+            raise Refused(401, "Not signed by this account", f"{verdict.how}; {self.hint}")
         return "none"
 
 
@@ -159,7 +161,8 @@ def _headers(scope: Scope) -> dict[str, str]:
         found[key] = f"{found[key]}, {value.decode('latin-1')}" if key in found else value.decode("latin-1")
     query = scope.get("query_string")
     if query and b"token=" in query:
-        found["x-safiri-token"] = parse_qs(query.decode("latin-1"), max_num_fields=50).get("token", [""])[0]
+        given = [pair[6:] for pair in query.split(b"&", 50)[:50] if pair.startswith(b"token=")]
+        found["x-safiri-token"] = given[0].decode("latin-1") if given else ""
     return found
 
 
