@@ -30,7 +30,7 @@ def command(settings: Settings, files: tuple[Path, ...], account: str, form: str
         with click.progressbar(length=size, label=path.name, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
             one = import_file(
                 path, account=account, form=form, settings=settings, bootstrap=addresses["kafka"], database_url=addresses["database"],
-                progress=bar.update,
+                progress=bar.update, say=lambda line: click.echo(line, err=True),
             )  # fmt: skip
         total = Counts(*(getattr(total, name) + getattr(one, name) for name in Counts.__struct_fields__))
     counts = {name: getattr(total, name) for name in Counts.__struct_fields__}

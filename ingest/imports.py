@@ -12,6 +12,7 @@ import hashlib
 import os
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,9 +20,9 @@ from typing import Any, BinaryIO
 import msgspec
 import psycopg
 
-from calls.clock import parse_time
-from calls.envelope import Envelope
+from calls.envelope import Envelope, digest
 from calls.providers import PROVIDERS
+from calls.providers.reading import moment
 from ingest.accept import Origin, envelope, now
 from ingest.events import LARGEST_LINE, event
 from ingest.publish import Appender
@@ -45,28 +46,40 @@ class Counts(msgspec.Struct):
 class Mark(msgspec.Struct):
     """How far an import of one file is: lines up to `line` are acknowledged."""
 
-    import_id: str
     line: int = 0
-    read: int = 0
 
 
 def import_file(
-    path: Path, *, account: str, form: str | None, settings: Settings, bootstrap: str, database_url: str, progress: Progress
+    path: Path,
+    *,
+    account: str,
+    form: str | None,
+    settings: Settings,
+    bootstrap: str,
+    database_url: str,
+    progress: Progress,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Counts:
-    """Raises Refused for a wrong account, format or file, Retry where Kafka or Postgres is away (run it again: it goes on)."""
+    """Raises Refused for a wrong account, format or file, Retry where Kafka or Postgres is away (run it again: it goes on).
+
+    The counts are of this run's lines: what an interrupted run had sent and not yet noted comes again, as duplicates.
+    """
     origin = _origin(settings, account, form)
     place = _mark_file(settings.data_dir, path, account, origin.provider.name)
-    mark = _known(place) or Mark(uuid.uuid4().hex)
-    origin.import_id = mark.import_id
+    mark, read = _known(place), 0
+    origin.import_id = uuid.uuid4().hex
+    if mark.line:
+        say(f"{path}: goes on after line {mark.line}, where an interrupted import stopped")
     appender = Appender(bootstrap)
     for number, chunk in _chunks(path, progress):
         lines = [line for n, line in enumerate(chunk, number) if n > mark.line and line.strip()]
         appender.append(_envelope(origin, line) for line in lines)
         appender.flush()
+        read += len(lines)
         if number + len(chunk) - 1 > mark.line:
-            mark = Mark(mark.import_id, number + len(chunk) - 1, mark.read + len(lines))
+            mark = Mark(number + len(chunk) - 1)
             _note(place, mark)
-    counts = _await(database_url, mark)
+    counts = _await(database_url, origin.import_id, read)
     place.unlink(missing_ok=True)
     return counts
 
@@ -99,7 +112,7 @@ def _chunks(path: Path, progress: Progress) -> Iterator[tuple[int, list[bytes]]]
             if chunk:
                 yield number, chunk
             progress(raw.tell() - before)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise Refused(422, "Unreadable", f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
@@ -122,8 +135,15 @@ class _Archived(msgspec.Struct):
 
 
 def _envelope(origin: Origin, line: bytes) -> Envelope:
-    """One line. What is wrong with it is the reason for which it goes to quarantine."""
-    line = line.strip()
+    """One line. What is wrong with it is the reason for which it goes to quarantine, once however often it is imported."""
+    made = _read(origin, line.strip())
+    if made.stream_kind != "quarantine":
+        return made
+    receipt = digest(f"{made.tenant}\n{made.account}\n{made.digest}".encode())
+    return msgspec.structs.replace(made, receipt=receipt, stream=receipt)
+
+
+def _read(origin: Origin, line: bytes) -> Envelope:
     if len(line) > LARGEST_LINE:
         return _aside(origin, line[:LARGEST_LINE], "a line of more than 1 MiB; its beginning is kept")
     if origin.provider.name == "neutral":
@@ -136,11 +156,10 @@ def _envelope(origin: Origin, line: bytes) -> Envelope:
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return envelope(origin, line, content_type="application/json", headers={}, received_at=now(), signature="import")
     body = archived.body.encode() if isinstance(archived.body, str) else msgspec.json.encode(archived.body)
-    kind = archived.content_type or ("application/json" if body[:1] in b"{[" else "application/x-www-form-urlencoded")
+    said = archived.content_type if archived.content_type.isprintable() else ""
+    kind = said or ("application/json" if body[:1] in b"{[" else "application/x-www-form-urlencoded")
     headers = {name.lower(): value for name, value in archived.headers.items()}
-    return envelope(
-        origin, body, content_type=kind, headers=headers, received_at=parse_time(archived.received_at) or now(), signature="import"
-    )
+    return envelope(origin, body, content_type=kind, headers=headers, received_at=moment(archived.received_at) or now(), signature="import")
 
 
 def _aside(origin: Origin, line: bytes, reason: str) -> Envelope:
@@ -166,11 +185,11 @@ def _mark_file(data_dir: Path, path: Path, account: str, form: str) -> Path:
     return folder / f"{name}.json"
 
 
-def _known(place: Path) -> Mark | None:
+def _known(place: Path) -> Mark:
     try:
         return msgspec.json.decode(place.read_bytes(), type=Mark)
     except (OSError, msgspec.MsgspecError):
-        return None
+        return Mark()
 
 
 def _note(place: Path, mark: Mark) -> None:
@@ -179,15 +198,15 @@ def _note(place: Path, mark: Mark) -> None:
     scratch.rename(place)
 
 
-def _await(database_url: str, mark: Mark, within_s: float = 600) -> Counts:
+def _await(database_url: str, import_id: str, read: int, within_s: float = 600) -> Counts:
     """Waits until the projector has seen every line; raises Retry where it makes no progress for that long."""
     counts, end = Counts(), time.monotonic() + within_s
     while True:
         try:
             with connect(database_url, name="import", autocommit=True) as connection:
                 while True:
-                    before, counts = counts, _counts(connection, mark)
-                    if counts.accepted + counts.duplicate + counts.quarantined >= mark.read:
+                    before, counts = counts, _counts(connection, import_id, read)
+                    if counts.accepted + counts.duplicate + counts.quarantined >= read:
                         return counts
                     if counts != before:
                         end = time.monotonic() + within_s
@@ -200,10 +219,10 @@ def _await(database_url: str, mark: Mark, within_s: float = 600) -> Counts:
             time.sleep(0.5)
 
 
-def _counts(connection: psycopg.Connection[Any], mark: Mark) -> Counts:
+def _counts(connection: psycopg.Connection[Any], import_id: str, read: int) -> Counts:
     row = connection.execute(
         "SELECT coalesce(sum(accepted), 0)::bigint, coalesce(sum(duplicate), 0)::bigint, coalesce(sum(quarantined), 0)::bigint "
         "FROM safiri.imports WHERE import_id = %s",
-        (mark.import_id,),
+        (import_id,),
     ).fetchone()
-    return Counts(mark.read, *(row or (0, 0, 0)))
+    return Counts(read, *(row or (0, 0, 0)))
