@@ -85,7 +85,7 @@ def redrive(settings: Settings, identities: tuple[str, ...], everything: bool, a
         printed(done)
     else:
         click.echo(", ".join(f"{name} {value}" for name, value in done.items()))
-    return 1 if done.get("quarantined") else 0
+    return 1 if done["kept"] else 0
 
 
 def _kept(engine: sa.Engine, tenant: str | None) -> list[Any]:

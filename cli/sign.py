@@ -56,6 +56,8 @@ def _send(url: str, body: bytes, headers: dict[str, str]) -> None:
 
     try:
         reply = httpx.post(url, content=body, headers=headers, timeout=15)
+    except httpx.InvalidURL as error:
+        raise Refused(422, "No address", f"--send {url!r}: {error}") from None
     except httpx.HTTPError as error:
         raise Missing(f"{url} does not answer: {error}") from error
     click.echo(f"{reply.status_code} {reply.reason_phrase}", err=True)

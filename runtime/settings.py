@@ -28,7 +28,15 @@ def _zone(name: str) -> str:
 
 
 def _secret(value: object) -> object:
-    """`{ env = … }` and `{ file = … }` are read here, once."""
+    """What is named is read here, once. An empty one would be known to everybody."""
+    found = _named(value)
+    if found == "":
+        raise ValueError("this secret is empty")
+    return found
+
+
+def _named(value: object) -> object:
+    """`{ env = … }` and `{ file = … }`."""
     if isinstance(value, Mapping):
         if set(value) == {"env"}:
             if value["env"] not in os.environ:
@@ -146,9 +154,10 @@ def load(config: str | Path | None = None, data_dir: str | Path | None = None) -
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise Refused(422, "Not TOML", f"{path}: {error}") from None
     content |= {name: os.environ[f"SAFIRI_{name.upper()}"] for name in SCALARS if os.environ.get(f"SAFIRI_{name.upper()}")}
-    folder = data_dir or os.environ.get("SAFIRI_DATA_DIR") or content.get("data_dir") or default_data_dir()
+    folder = str(data_dir or os.environ.get("SAFIRI_DATA_DIR") or content.get("data_dir") or default_data_dir())
     known = {name: value for name, value in content.items() if name in Settings.model_fields}
-    known |= {"config_path": path, "data_dir": Path(folder).expanduser().resolve(), "warnings": []}
+    place = Path(os.path.expanduser(folder)).resolve()  # noqa: PTH111  Path.expanduser fails on an unknown ~name
+    known |= {"config_path": path, "data_dir": place, "warnings": []}
     try:
         settings = Settings.model_validate(known)
     except ValidationError as error:
