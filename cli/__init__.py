@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tail": ("cli.tail", "command", "Follow calls as they come."),
     "lag": ("cli.lag", "command", "What is not yet projected."),
     "quarantine": ("cli.quarantine", "command", "What could not be understood, why, and again."),
+    "asyncapi": ("cli.asyncapi", "command", "Print the AsyncAPI document of the log."),
     "rebuild": ("cli.rebuild", "command", "Refold the journal beside the live tables, compare, switch."),
 }
 
