@@ -29,7 +29,8 @@ def document() -> dict[str, Any]:
         message.pop("correlationId", None)  # there is none; the receipt names the request
     for channel in made["channels"].values():
         topic = channel["address"]
-        channel["description"] = (
+        what = f"Every delivery, as received (masked), under {KEYS[topic]} as its key."
+        channel["description"] = f"{what} LogAppendTime; at most 4 MiB a record."
             f"Every delivery, as received (masked); the record's key is {KEYS[topic]}. LogAppendTime; at most 4 MiB a record."
         )
     assert {channel["address"] for channel in made["channels"].values()} == set(LOG_TOPICS)
