@@ -31,7 +31,5 @@ def document() -> dict[str, Any]:
         topic = channel["address"]
         what = f"Every delivery, as received (masked), under {KEYS[topic]} as its key."
         channel["description"] = f"{what} LogAppendTime; at most 4 MiB a record."
-            f"Every delivery, as received (masked); the record's key is {KEYS[topic]}. LogAppendTime; at most 4 MiB a record."
-        )
     assert {channel["address"] for channel in made["channels"].values()} == set(LOG_TOPICS)
     return made
