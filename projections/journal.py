@@ -47,8 +47,9 @@ def prepare(connection: psycopg.Connection[Any]) -> None:
     connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS incoming ({', '.join(COLUMNS)}) ON COMMIT DELETE ROWS")
 
 
-def append(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival], fresh: set[Stream]) -> set[Stream]:
-    """Appends, marks what was not new (`Arrival.new`), and returns the call streams whose history changed.
+def append(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival], fresh: set[Stream]) -> tuple[set[Stream], set[Stream]]:
+    """Appends, marks what was not new (`Arrival.new`), and returns the call streams that have something new, and those of
+    which an earlier receipt was learned: what they said before must be read again.
 
     `fresh`: calls of which the journal has nothing yet; their deliveries need not be looked for.
     """
@@ -62,7 +63,7 @@ def append(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival], fresh: set[
         if cursor.rowcount < len(others):
             earlier = _copies(cursor, others)
     changed = {(one.envelope.tenant, one.envelope.stream) for one in arrivals if one.new and one.envelope.stream_kind == "call"}
-    return changed | earlier
+    return changed, earlier
 
 
 def _apart(arrivals: Sequence[Arrival], fresh: set[Stream]) -> tuple[list[Arrival], list[Arrival]]:

@@ -125,19 +125,19 @@ class Projector:
         due = self._move(cursor, records)
         arrivals, poison = sorted_out(due)
         fresh = groups.register(cursor, sorted({_stream(one) for one in arrivals if one.envelope.stream_kind == "call"}))
-        changed = journal.append(cursor, arrivals, fresh) if arrivals else set()
+        changed, earlier = journal.append(cursor, arrivals, fresh) if arrivals else (set(), set())
+        changed |= earlier
         arrived: dict[Stream, list[Delivery]] = {stream: [] for stream in changed}
-        earlier = set(changed)
         for arrival in arrivals:
             stream = _stream(arrival)
             if arrival.new and arrival.envelope.stream_kind == "call":
                 arrived[stream].append(journal.of_arrival(arrival))
-                earlier.discard(stream)
         outcome = Outcome([], [], [])
         if arrived:
             outcome = refold(
-                cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, fresh=fresh, patient=True
-            )
+                cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, fresh=fresh, reread=earlier,
+                patient=True,
+            )  # fmt: skip
             for streams, events in outcome.deferred:
                 deferred.put_off(cursor, streams, events)
         if building and changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from projections.journal import Stream
 
 log = structlog.get_logger()
 GroupKey = tuple[int, str, str]  # generation, tenant, group
+NONE: frozenset[Stream] = frozenset()
 
 
 class Remembered(msgspec.Struct):
@@ -76,16 +77,18 @@ class Outcome(msgspec.Struct):
 
 def refold(
     cursor: psycopg.Cursor[Any], arrived: Mapping[Stream, Sequence[Delivery]], *, generation: int, memory: Memory,
-    configurations: list[Configuration], fresh: set[Stream] = frozenset(), patient: bool = False,  # type: ignore[assignment]
+    configurations: list[Configuration], fresh: Set[Stream] = NONE, reread: Set[Stream] = NONE,
+    patient: bool = False,
 ) -> Outcome:  # fmt: skip
     """`arrived`: the calls that changed, with their new deliveries (none where only an older receipt was learned);
-    `fresh`: those of them that were registered in this transaction; `patient`: large journeys may wait (projections/deferred.py).
+    `fresh`: those of them that were registered in this transaction; `reread`: those of whose known deliveries an earlier receipt
+    was learned; `patient`: large journeys may wait (projections/deferred.py).
 
     The search path must name the generation's schema. Everything is locked until commit.
     """
     ties = {stream: named_by(fact for delivery in new for fact in delivery.facts) - {stream[1]} for stream, new in arrived.items()}
-    locked = groups.join(cursor, ties, fresh)
-    histories = _histories(cursor, locked, arrived, generation=generation, memory=memory)
+    locked = groups.join(cursor, ties, set(fresh))
+    histories = _histories(cursor, locked, arrived, generation=generation, memory=memory, reread=reread)
     outcome = Outcome([], [], [])
     settled: list[tuple[Group, dict[str, str] | None]] = []
     journeys: list[Journey] = []
@@ -110,8 +113,9 @@ def _alone(group: Group) -> bool:
 
 
 def _histories(
-    cursor: psycopg.Cursor[Any], locked: list[Group], arrived: Mapping[Stream, Sequence[Delivery]], *, generation: int, memory: Memory
-) -> list[list[Delivery]]:
+    cursor: psycopg.Cursor[Any], locked: list[Group], arrived: Mapping[Stream, Sequence[Delivery]], *, generation: int, memory: Memory,
+    reread: Set[Stream],
+) -> list[list[Delivery]]:  # fmt: skip
     """Each group's whole history: what just came where nothing was known, what is remembered plus it, else the journal's."""
     unread: list[Stream] = []
     found: list[list[Delivery] | None] = []
@@ -119,7 +123,7 @@ def _histories(
         recalled = [] if group.fresh else memory.recall(generation, group)
         news = [arrived.get((group.tenant, sid), ()) for sid in group.members]
         changed = [sid for sid in group.members if (group.tenant, sid) in arrived]
-        certain = recalled is not None and all(arrived[group.tenant, sid] for sid in changed)
+        certain = recalled is not None and all(arrived[group.tenant, sid] and (group.tenant, sid) not in reread for sid in changed)
         if certain and recalled is not None:
             found.append([*recalled, *(delivery for new in news for delivery in new)])
         else:
