@@ -18,6 +18,7 @@ from calls.clock import rfc3339, to_datetime, to_micros
 from projections.call_index import TABLE as INDEX
 from projections.calls_table import TABLE as CALLS
 from projections.journeys import TABLE as JOURNEYS
+from projections.labels import INDEXED
 from projections.labels import TABLE as LABELS
 from projections.legs import TABLE as LEGS
 from projections.queue_visits import TABLE as VISITS
@@ -89,7 +90,8 @@ def unknown(name: str) -> Refused:
 
 
 def _by_label(connection: sa.Connection, name: str, tenant: str) -> str:
-    wanted = sa.select(LABELS.c.journey_id).where(LABELS.c.tenant == tenant, LABELS.c.label == name).limit(MOST_NAMED)
+    same = sa.and_(sa.func.left(LABELS.c.label, INDEXED) == name[:INDEXED], LABELS.c.label == name)
+    wanted = sa.select(LABELS.c.journey_id).where(LABELS.c.tenant == tenant, same).limit(MOST_NAMED)
     found = [str(row) for row in connection.execute(wanted).scalars()]
     if len(found) == 1:
         return found[0]

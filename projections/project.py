@@ -22,7 +22,7 @@ from projections import deferred, generations, groups, journal, store
 from projections.journal import Arrival, Stream
 from projections.records import Poison, Record, envelope_of, sorted_out
 from projections.refold import Memory, Outcome, refold
-from runtime.postgres import AWAY, CLASHED, connect
+from runtime.postgres import AWAY, CLASHED, TOO_LARGE, connect
 from runtime.problems import Retry
 
 log = structlog.get_logger()
@@ -78,6 +78,8 @@ class Projector:
         except CLASHED as error:
             self.memory.clear()
             raise Retry(f"another worker was in the way: {type(error).__name__}") from error
+        except TOO_LARGE:
+            raise
         except AWAY as error:
             self.close()
             raise Retry(f"Postgres went away: {type(error).__name__}") from error

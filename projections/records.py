@@ -10,7 +10,7 @@ from calls.envelope import TOPICS, Envelope, decode
 from projections.journal import Arrival
 
 LATEST = 32_503_680_000_000_000  # the year 3000
-LONGEST = 4000  # characters of an envelope's names together
+LONGEST = 2600  # bytes of what names an envelope together: an index entry has at most 2,704
 
 
 class Record(msgspec.Struct, gc=False):
@@ -66,8 +66,7 @@ def _sound(envelope: Envelope) -> None:
         raise ValueError("received_at is no time")
     if not (envelope.tenant and envelope.stream and envelope.event_id):
         raise ValueError("tenant, stream or event id is empty")
-    given = (envelope.tenant, envelope.account, envelope.stream, envelope.event_id, envelope.provider, envelope.content_type)
-    names = "\n".join(given)
-    if "\0" in names or len(names) > LONGEST:
+    names = "".join((envelope.tenant, envelope.account, envelope.stream, envelope.event_id)).encode()
+    rest = "".join((envelope.provider, envelope.content_type, envelope.source, envelope.signature, envelope.import_id)).encode()
+    if b"\0" in names or b"\0" in rest or len(names) > LONGEST:
         raise ValueError("a name holds NUL or is too long")
-    names.encode()

@@ -16,6 +16,7 @@ from calls.clock import Micros, to_micros
 from runtime.problems import Retry
 
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.AdminShutdown, psycopg.errors.CannotConnectNow)
+TOO_LARGE = psycopg.errors.ProgramLimitExceeded  # the data's fault, though psycopg calls it operational: trying again helps nobody
 CLASHED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable)
 
 

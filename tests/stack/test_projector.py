@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from projecting import Bench, copy, delivery, story, traffic
 
 from tests.given import NOON, SECOND
-
-
-@pytest.fixture
-def bench(fresh_database: Callable[[], str]) -> Iterator[Bench]:
-    made = Bench(fresh_database())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def another(fresh_database: Callable[[], str]) -> Iterator[Callable[[], Bench]]:
-    made: list[Bench] = []
-
-    def make() -> Bench:
-        made.append(Bench(fresh_database()))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
 
 ANSWERED = """
     +00:00 call.started direction=inbound from=+254712345678 to=+254711000100
