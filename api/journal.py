@@ -18,7 +18,8 @@ _MOMENT = sa.TIMESTAMP(timezone=True)
 
 JOURNAL = sa.Table(
     "journal", metadata, sa.Column("tenant", sa.Text), sa.Column("stream", sa.Text), sa.Column("account", sa.Text),
-    sa.Column("event_id", sa.Text), sa.Column("digest", sa.LargeBinary), sa.Column("stream_kind", sa.Text), sa.Column("receipt", sa.LargeBinary),
+    sa.Column("event_id", sa.Text), sa.Column("digest", sa.LargeBinary), sa.Column("stream_kind", sa.Text),
+    sa.Column("receipt", sa.LargeBinary),
     sa.Column("received_at", _MOMENT), sa.Column("known_at", _MOMENT), sa.Column("seq", sa.BigInteger), sa.Column("provider", sa.Text),
     sa.Column("source", sa.Text), sa.Column("signature", sa.Text), sa.Column("content_type", sa.Text), sa.Column("headers", sa.Text),
     sa.Column("body", sa.LargeBinary), sa.Column("topic", sa.Text), sa.Column("partition", sa.Integer), sa.Column("offset", sa.BigInteger),
@@ -26,7 +27,8 @@ JOURNAL = sa.Table(
 )  # fmt: skip
 COPIES = sa.Table(
     "journal_copies", metadata, sa.Column("tenant", sa.Text), sa.Column("stream", sa.Text), sa.Column("account", sa.Text),
-    sa.Column("event_id", sa.Text), sa.Column("digest", sa.LargeBinary), sa.Column("stream_kind", sa.Text), sa.Column("receipt", sa.LargeBinary),
+    sa.Column("event_id", sa.Text), sa.Column("digest", sa.LargeBinary), sa.Column("stream_kind", sa.Text),
+    sa.Column("receipt", sa.LargeBinary),
 )  # fmt: skip
 QUARANTINE = sa.Table(
     "quarantine", metadata, sa.Column("id", sa.Uuid, primary_key=True), sa.Column("tenant", sa.Text), sa.Column("account", sa.Text),

@@ -41,14 +41,15 @@ def command(leave: bool, calls: int, port: int, config: Path | None, data_dir: P
         if leave:
             return 0
         click.echo(f"\nIt is running at {url} on {settings.data_dir}. Ctrl-C stops it. In another terminal:", err=True)
-        click.echo(f"  export SAFIRI_CONFIG={settings.config_path} SAFIRI_DATA_DIR={settings.data_dir}\n  safiri calls | safiri tail | safiri journey ID", err=True)
+        click.echo(f"  export SAFIRI_CONFIG={settings.config_path} SAFIRI_DATA_DIR={settings.data_dir}", err=True)
+        click.echo("  safiri calls | safiri tail | safiri journey ID", err=True)
         return up.wait()
 
 
 @contextmanager
 def _stack(settings: Settings, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`safiri up` as a child, from its ready line to its clean end."""
-    asked = [sys.executable, "-m", "cli", "up", "--config", str(settings.config_path), "--data-dir", str(settings.data_dir), "--port", str(port)]
+    asked = [sys.executable, "-m", "cli", "up", *_where(settings), "--port", str(port)]
     up = subprocess.Popen(asked, stdout=subprocess.PIPE, text=True)
     give_up = threading.Timer(READY_WITHIN_S, up.terminate)
     give_up.start()
@@ -84,7 +85,8 @@ def _send(settings: Settings, url: str, calls: int) -> str:
     statuses[post.events(told)] += 1
     took = time.monotonic() - began
     answered = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
-    click.echo(f"sent {len(sent)} signed deliveries of {calls} calls ({len(sent) - len(samples)} of them copies, none in order) in {took:.1f} s: {answered}")
+    copies = len(sent) - len(samples)
+    click.echo(f"sent {len(sent)} signed deliveries of {calls} calls ({copies} of them copies, none in order) in {took:.1f} s: {answered}")
     if set(statuses) != {202}:
         raise Refused(502, "Not taken", f"some deliveries were not taken: {answered}")
     return told[0].call_sid
@@ -104,8 +106,9 @@ class _Sender:
 
         account = self.settings.accounts[sample.account]
         secret = account.signing_secrets[0].get_secret_value()
-        headers = PROVIDERS[account.provider].sign(sample.body, secret, int(time.time()), sample.call_sid)
-        return self.client.post(f"{self.url}/hooks/{sample.account}", content=sample.body, headers=headers | {"Content-Type": sample.content_type}).status_code
+        signed = PROVIDERS[account.provider].sign(sample.body, secret, int(time.time()), sample.call_sid)
+        headers = signed | {"Content-Type": sample.content_type}
+        return self.client.post(f"{self.url}/hooks/{sample.account}", content=sample.body, headers=headers).status_code
 
     def events(self, samples: list[Any]) -> int:
         key = subprocess.run(
@@ -126,7 +129,8 @@ def _show(settings: Settings, url: str, call_sid: str) -> None:
     _caught_up(settings)
     for title, asked in (("one journey", ["journey", call_sid]), ("the newest calls", ["calls", "--limit", "10"])):
         click.echo(f"\n── {title}: safiri {' '.join(asked)}\n")
-        click.echo(subprocess.run([sys.executable, "-m", "cli", *asked, *_where(settings)], check=True, capture_output=True, text=True).stdout.rstrip())
+        said = subprocess.run([sys.executable, "-m", "cli", *asked, *_where(settings)], check=True, capture_output=True, text=True)
+        click.echo(said.stdout.rstrip())
     click.echo(f"\n── by outcome\n\n{_counts(settings)}")
     click.echo(f"\nready {url}")
 
@@ -136,7 +140,9 @@ def _caught_up(settings: Settings, within_s: float = 60) -> None:
 
     end = time.monotonic() + within_s
     while time.monotonic() < end:
-        said = subprocess.run([sys.executable, "-m", "cli", "lag", "--json", *_where(settings)], capture_output=True, text=True, check=False)
+        said = subprocess.run(
+            [sys.executable, "-m", "cli", "lag", "--json", *_where(settings)], capture_output=True, text=True, check=False
+        )
         if said.returncode == 0 and json.loads(said.stdout)["unprojected"] == 0:
             return
         time.sleep(0.2)
@@ -149,5 +155,7 @@ def _counts(settings: Settings) -> str:
     from runtime.postgres import connect
 
     with connect(find(settings)["database"], name="demo", autocommit=True) as connection:
-        rows = connection.execute("SELECT account, outcome, count(*), sum(events) FROM live.journeys GROUP BY 1, 2 ORDER BY 1, 3 DESC").fetchall()
+        rows = connection.execute(
+            "SELECT account, outcome, count(*), sum(events) FROM live.journeys GROUP BY 1, 2 ORDER BY 1, 3 DESC"
+        ).fetchall()
     return "\n".join(f"{account:8} {outcome:20} {count:6} journeys {events:7} deliveries" for account, outcome, count, events in rows)
