@@ -12,7 +12,6 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 from calls.clock import Micros, to_micros
-
 from runtime.problems import Retry
 
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.AdminShutdown, psycopg.errors.CannotConnectNow)
