@@ -43,7 +43,10 @@ SAME = " AND ".join(f"j.{name} = i.{name}" for name in KEY.split(", "))
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
-    """The scratch table of this connection."""
+    """The scratch table of this connection. All its questions are look-ups by key: without statistics of what has just been
+    copied the planner would now and then read a whole table instead."""
+    for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"):
+        connection.execute(f"SET {setting} = off")
     connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS incoming ({', '.join(COLUMNS)}) ON COMMIT DELETE ROWS")
 
 

@@ -49,10 +49,9 @@ CONSUME: dict[str, Any] = {
     "enable.auto.offset.store": False,
     "allow.auto.create.topics": False,
     "fetch.queue.backoff.ms": 5,
-    "fetch.message.max.bytes": LARGEST,
-    "fetch.max.bytes": 16 << 20,
-    "queued.max.messages.kbytes": 32768,
-    "message.max.bytes": LARGEST,
+    "fetch.max.bytes": 1 << 20,  # compressed; a larger record comes alone. What is fetched ahead is memory that never comes back
+    "max.partition.fetch.bytes": 256 << 10,
+    "queued.max.messages.kbytes": 8192,
     "reconnect.backoff.max.ms": 500,
     "partition.assignment.strategy": "cooperative-sticky",
     "session.timeout.ms": 10000,

@@ -23,7 +23,7 @@ def set_up_logs(role: str) -> None:
     """One line an event on stderr, `key=value`, with control characters escaped; bodies and keys are never logged."""
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            lambda _, __, event: {"role": role, **event},
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -33,5 +33,6 @@ def set_up_logs(role: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(role=role)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for handler in logging.getLogger().handlers:  # librdkafka says of each consumer setting that a producer has no use for it
+        handler.addFilter(lambda record: "CONFWARN" not in record.getMessage())
