@@ -63,7 +63,6 @@ class Log:
 
     def __init__(self, settings: Settings, bootstrap: str):
         self.settings, self.bootstrap = settings, bootstrap
-        self.deadline_s = settings.publish_deadline_ms / 1000
         self.spool = Spool(settings.data_dir / "spool", max_bytes=settings.spool_max_bytes)
         self.publisher = Publisher(bootstrap, settings.publish_deadline_ms)
         self.kafka_answers = True
@@ -76,10 +75,9 @@ class Log:
         """One envelope, acknowledged when this returns. Raises Retry where neither Kafka nor the spool can take it."""
         if self.kafka_answers:
             try:
-                sent = self.publisher.send(TOPICS[envelope.stream_kind], envelope.stream, encode(envelope))
-                await asyncio.wait_for(sent, self.deadline_s + 0.5)
+                await self.publisher.send(TOPICS[envelope.stream_kind], envelope.stream, encode(envelope))
                 return
-            except (Retry, TimeoutError) as error:
+            except Retry as error:
                 self._lost_kafka(error)
         await self.spool.append([_spooled(envelope)])
         self._wake.set()
@@ -89,8 +87,8 @@ class Log:
         left = list(envelopes)
         if self.kafka_answers and left:
             sent = [self.publisher.send(TOPICS[one.stream_kind], one.stream, encode(one)) for one in left]
-            await asyncio.wait(sent, timeout=self.deadline_s + 0.5)
-            left = [one for one, done in zip(left, sent, strict=True) if not done.done() or done.exception()]
+            await asyncio.wait(sent)
+            left = [one for one, done in zip(left, sent, strict=True) if done.exception()]
             if left:
                 self._lost_kafka(Retry("not acknowledged"))
         if left:
@@ -142,8 +140,8 @@ class Log:
             await self.publisher.close()
             self.publisher = Publisher(self.bootstrap, self.settings.publish_deadline_ms)
         sent = [self.publisher.send(one.topic, one.key, one.value) for one in records]
-        await asyncio.wait(sent, timeout=self.deadline_s + 5)
-        return all(one.done() and one.exception() is None for one in sent)
+        await asyncio.wait(sent)
+        return all(one.exception() is None for one in sent)
 
     def waiting(self) -> tuple[int, Micros | None]:
         """(records in the spool, when the oldest got there)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,7 @@ LARGEST = 4 << 20  # a record: a 1 MiB body in its envelope, with room for escap
 GROUP = "safiri-projector"
 LOG_TOPICS = tuple(TOPICS.values())  # what the projector reads
 UPDATES = "journey-updates"
+SWEEP_S = 0.2
 
 PRODUCE: dict[str, Any] = {
     "acks": "all",
@@ -76,6 +78,9 @@ class Publisher:
         self._reported: list[tuple[asyncio.Future[None], KafkaError | None]] = []
         self._lock = threading.Lock()
         self._stopping = False
+        self._deadline_s = deadline_ms / 1000 + 0.5  # librdkafka keeps its own; this one holds whatever happens to it
+        self._unanswered: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._sweep()
         self.fatal = False  # the producer is beyond repair: make another
         self._poller = threading.Thread(target=self._poll, name="kafka-reports", daemon=True)
         self._poller.start()
@@ -83,6 +88,7 @@ class Publisher:
     def send(self, topic: str, key: str, value: bytes) -> asyncio.Future[None]:
         """A future that is done when the record is acknowledged; it fails with Retry where it could not be."""
         done: asyncio.Future[None] = self._loop.create_future()
+        self._unanswered.append((self._loop.time() + self._deadline_s, done))
 
         def report(error: KafkaError | None, _: Message) -> None:
             if error is not None and error.fatal():
@@ -110,6 +116,16 @@ class Publisher:
                 done.set_result(None)
             else:
                 done.set_exception(Retry(f"Kafka did not acknowledge: {error.str()}"))
+
+    def _sweep(self) -> None:
+        """Fails what nobody reported in time. One timer for all: one for each record would cost more than sending it."""
+        now = self._loop.time()
+        while self._unanswered and (self._unanswered[0][1].done() or self._unanswered[0][0] < now):
+            _, done = self._unanswered.popleft()
+            if not done.done():
+                done.set_exception(Retry("Kafka did not answer in time"))
+        if not self._stopping:
+            self._loop.call_later(SWEEP_S, self._sweep)
 
     def _poll(self) -> None:
         while not self._stopping:
