@@ -96,13 +96,13 @@ class Spool:
             out = self._active or self._open()
             start = out.tell()
             try:
-                out.write(frames)
-                out.flush()
+                _write_whole(out, frames)
                 os.fsync(out.fileno())
             except OSError:
                 with suppress(OSError):  # what is half written was promised to nobody
                     out.truncate(start)
-                    out.seek(start)
+                if self._active is not None:  # nothing is ever written behind a torn end
+                    self._close_active()
                 raise
             self._active = out
             self._grow(len(records), len(frames))
@@ -177,6 +177,13 @@ class Spool:
             self._close_active()
             for _, held, _ in self._closed:
                 held.close()
+
+
+def _write_whole(out: BinaryIO, data: bytes) -> None:
+    """A disk that is nearly full takes a part of a write and says how much; only the next write fails."""
+    left = memoryview(data)
+    while left:
+        left = left[out.write(left) :]
 
 
 def _tell(done: asyncio.Future[None], error: Exception | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from running import Up, eventually
 
 from calls.providers import PROVIDERS
 from projections.schema import migrate
+from runtime.embedded import spawn
 from runtime.settings import Settings
 
 CONFIG = """
@@ -58,7 +60,8 @@ class Stack:
         self.config = home / "safiri.toml"
         self.config.write_text(config)
         self.up = Up(home / "data", env={"SAFIRI_CONFIG": str(self.config)})
-        self.up.command = [sys.executable, "-P", "-m", "cli", "up", "--data-dir", str(home / "data"), "--port", "0"]
+        command = [sys.executable, "-P", "-m", "cli", "up", "--data-dir", str(home / "data"), "--port", "0"]
+        self.up.command = spawn.shimmed(command, death=signal.SIGTERM)  # a test run that is killed leaves no stack behind
         self.key = ""
 
     def start(self) -> Stack:
