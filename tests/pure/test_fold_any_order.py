@@ -58,7 +58,9 @@ def _event(kind: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 OF_CALLS = sorted(kind for kind in TYPES if not kind.startswith(("agent.", "wallet.", "number.", "storage.")) and kind != "unrecognised")
-EVENTS = st.sampled_from([*OF_CALLS, *["call.linked", "call.unlinked", "conference.joined", "queue.entered", "queue.left"] * 2]).flatmap(_event)
+EVENTS = st.sampled_from([*OF_CALLS, *["call.linked", "call.unlinked", "conference.joined", "queue.entered", "queue.left"] * 2]).flatmap(
+    _event
+)
 
 
 @st.composite
@@ -115,7 +117,10 @@ def test_calls_that_nothing_ties_do_not_touch_each_other(came: list[Delivery], o
 
 @pytest.mark.parametrize("at", ["1970-01-01T00:00:00Z", "2199-12-31T23:59:59.999999Z"])
 def test_the_first_and_the_last_instant_that_is_a_time(at: str) -> None:
-    raw = [json.dumps({"type": kind, "call_sid": "a", "occurred_at": at, "leg": "x"}).encode() for kind in ("call.started", "leg.answered", "call.ended")]
+    raw = [
+        json.dumps({"type": kind, "call_sid": "a", "occurred_at": at, "leg": "x"}).encode()
+        for kind in ("call.started", "leg.answered", "call.ended")
+    ]
     facts = [neutral.parse(Delivered(one, "application/json", {}, NOON, "acme")) for one in raw]
     came = [Delivery("a", "acme", "neutral", f"e{n}", bytes(16), NOON, one) for n, one in enumerate(facts)]
     found = told([msgspec.structs.replace(one, digest=bytes([n]) * 16) for n, one in enumerate(came)])

@@ -59,7 +59,9 @@ def test_two_ids_of_one_call_in_any_order(order: tuple[str, ...]) -> None:
 
 
 def test_the_room_of_a_waiting_caller_links() -> None:
-    journey = given("+0 call.started @HD_a\n+1 conference.joined @HD_a room=queue-HD_a\n+5 call.started @b\n+6 conference.joined @b room=queue-HD_a")
+    journey = given(
+        "+0 call.started @HD_a\n+1 conference.joined @HD_a room=queue-HD_a\n+5 call.started @b\n+6 conference.joined @b room=queue-HD_a"
+    )
     assert [one.call_sid for one in journey.calls] == ["HD_a", "b"]
 
 
