@@ -87,6 +87,7 @@ def run(size: Size) -> list[Result]:
         appender = Appender(stack.kafka)
         appender.append(islice(source, BURST))
         appender.flush()
+        del appender  # and its connections
         projector = stack.role("projector", env=stack.env(stack.database_url)).pid
         bearable = _bearable(stack)
         rate = min(bearable, MOST) / 2
