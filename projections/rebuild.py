@@ -7,6 +7,7 @@ is taken, the rest is done, and readers see the new tables at once. Nothing is e
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -57,7 +58,11 @@ def rebuild(database_url: str, *, verify: bool = False, projection: str | None =
             raise Refused(409, "Rebuild under way", "another rebuild is running; wait for it to end")
         journal.prepare(connection)
         store.prepare(connection)
-        return Rebuild(connection, progress).run(verify=verify, projection=projection)
+        try:
+            return Rebuild(connection, progress).run(verify=verify, projection=projection)
+        finally:  # at once: Postgres would notice a closed connection only a little later
+            with suppress(psycopg.Error):
+                connection.execute("SELECT pg_advisory_unlock(%s)", (generations.MAKING,))
 
 
 class Rebuild:
@@ -78,13 +83,18 @@ class Rebuild:
                 pass
             return self._last(verify=verify, projection=projection)
         except BaseException:
-            self.connection.rollback()
-            generations.drop(self.connection, self.n)
+            with suppress(psycopg.Error):  # what cannot be dropped now, the next run drops
+                self.connection.rollback()
+                self._clear()
             raise
 
+    def _clear(self) -> None:
+        """Drops every generation but the live one: of this run, or of one that was killed."""
+        for (old,) in self.connection.execute("SELECT n FROM safiri.generations WHERE state <> 'live'").fetchall():
+            generations.drop(self.connection, old)
+
     def _begin(self) -> None:
-        for (old,) in self.connection.execute("SELECT n FROM safiri.generations WHERE state = 'building'").fetchall():
-            generations.drop(self.connection, old)  # of a run that was killed
+        self._clear()
         with self.connection.transaction():
             self.connection.execute("TRUNCATE safiri.touched")
             self.n = generations.make(self.connection, "building")
@@ -124,12 +134,12 @@ class Rebuild:
     def _touch(self, cursor: psycopg.Cursor[Any], limit: int) -> int:
         cursor.execute(
             "DELETE FROM safiri.touched WHERE (tenant, call_sid) IN "
-            "(SELECT tenant, call_sid FROM safiri.touched ORDER BY tenant, call_sid LIMIT %s) RETURNING tenant, call_sid",
+            "(SELECT tenant, call_sid FROM safiri.touched ORDER BY tenant, call_sid LIMIT %s FOR UPDATE) RETURNING tenant, call_sid",
             (limit,),
         )
         streams = cursor.fetchall()
         if streams:
-            self._fold(cursor, {stream: [] for stream in streams})
+            self._fold(cursor, journal.history(cursor, streams))  # with what they say, for a link may be new
         return len(streams)
 
     def _last(self, *, verify: bool, projection: str | None) -> Report:
@@ -139,21 +149,32 @@ class Rebuild:
                 pass
             cursor.execute("SELECT n FROM safiri.generations WHERE state = 'live'")
             (live,) = cursor.fetchone() or (0,)
+            self._fold_put_off(cursor, live)
             tables = [table.name for table in generations.TABLES if projection in (None, table.name)]
             roots = {name: _root(cursor, self.n, name) for name in tables}
             found = [one for name in tables for one in differences(cursor, name, live=live, rebuilt=self.n)] if verify else []
             if not verify:
                 self._switch(cursor, live, projection)
-        if verify or projection:
-            generations.drop(self.connection, self.n)
-        else:
-            generations.drop(self.connection, live)
+        self._clear()
         return Report(self.n, self.calls, not verify, roots, found, len(self.broken))
+
+    def _fold_put_off(self, cursor: psycopg.Cursor[Any], live: int) -> None:
+        """What large journeys still wait for is folded now: both generations then know the same."""
+        cursor.execute("DELETE FROM safiri.deferred RETURNING tenant, call_sid")
+        streams = cursor.fetchall()
+        if streams:
+            generations.use(cursor, live)
+            waiting: dict[Stream, list[Any]] = {stream: [] for stream in streams}
+            refold(cursor, waiting, generation=live, memory=Memory(), configurations=configurations(cursor))
 
     def _switch(self, cursor: psycopg.Cursor[Any], live: int, projection: str | None) -> None:
         if projection:  # this table alone
             for table in generations.TABLES:
                 cursor.execute(f"DROP VIEW live.{table.name}")
+            if projection == "call_index":  # counts go on, for projectors remember what was folded at which
+                cursor.execute(
+                    f"UPDATE g{self.n}.call_index SET version = version + (SELECT coalesce(max(version), 0) FROM g{live}.call_index)"
+                )
             cursor.execute(f"DROP TABLE g{live}.{projection}")
             cursor.execute(f"ALTER TABLE g{self.n}.{projection} SET SCHEMA g{live}")
             for table in generations.TABLES:

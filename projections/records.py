@@ -66,7 +66,7 @@ def _sound(envelope: Envelope) -> None:
         raise ValueError("received_at is no time")
     if not (envelope.tenant and envelope.stream and envelope.event_id):
         raise ValueError("tenant, stream or event id is empty")
-    names = "".join((envelope.tenant, envelope.account, envelope.stream, envelope.event_id)).encode()
-    rest = "".join((envelope.provider, envelope.content_type, envelope.source, envelope.signature, envelope.import_id)).encode()
+    names = f"{envelope.tenant}{envelope.account}{envelope.stream}{envelope.event_id}".encode()
+    rest = f"{envelope.provider}{envelope.content_type}{envelope.source}{envelope.signature}{envelope.import_id}".encode()
     if b"\0" in names or b"\0" in rest or len(names) > LONGEST:
         raise ValueError("a name holds NUL or is too long")

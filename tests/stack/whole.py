@@ -146,9 +146,9 @@ class Databases:
         migrate(Settings(), self._of(self.template), now=0)
 
     @contextmanager
-    def fresh(self) -> Iterator[str]:
+    def fresh(self, template: str = "") -> Iterator[str]:
         name = f"test_{uuid.uuid4().hex[:8]}"
-        self._do("CREATE DATABASE {} TEMPLATE {}", name, self.template)
+        self._do("CREATE DATABASE {} TEMPLATE {}", name, template or self.template)
         try:
             yield self._of(name)
         finally:
