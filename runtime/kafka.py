@@ -59,7 +59,8 @@ CONSUME: dict[str, Any] = {
     "session.timeout.ms": 10000,
     "max.poll.interval.ms": 300000,
 }
-TOPIC: dict[str, str] = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(LARGEST), "retention.ms": "-1"}
+TOPIC: dict[str, str] = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(LARGEST)}  # must be so
+AT_FIRST: dict[str, str] = {"retention.ms": "-1"}  # how long the log keeps what the journal has is the operator's choice
 
 
 # ---------------------------------------------------------------- producing
@@ -231,7 +232,7 @@ def ensure_topics(watcher: Watcher, *, partitions: int, fsync: bool) -> None:
     few = min(4, partitions)
     wanted = {TOPICS["call"]: partitions, TOPICS["agent"]: few, TOPICS["account"]: few, TOPICS["quarantine"]: 1, UPDATES: few}
     missing = [
-        NewTopic(name, count, -1, topic_configs=settings | ({"cleanup.policy": "compact"} if name == UPDATES else {}))
+        NewTopic(name, count, -1, topic_configs=settings | ({"cleanup.policy": "compact"} if name == UPDATES else AT_FIRST))
         for name, count in wanted.items() if name not in there
     ]  # fmt: skip
     if missing:
