@@ -28,7 +28,7 @@ from projections.project import Fenced, Projected, Projector
 from projections.records import Record
 from runtime import kafka
 from runtime.addresses import find
-from runtime.postgres import connect
+from runtime.postgres import AWAY, connect
 from runtime.problems import Missing, Retry
 from runtime.settings import Settings
 from runtime.telemetry import set_up_logs
@@ -102,8 +102,11 @@ class Consumption:
 
     def _take(self, partitions: list[kafka.Partition]) -> dict[kafka.Partition, int]:
         cluster_id, topic_ids = self.watcher.identity()
-        with connect(self.database_url, name="positions") as connection:
-            return positions.take(connection, partitions, cluster_id=cluster_id, topic_ids=topic_ids, oldest=self.watcher.beginnings())
+        try:
+            with connect(self.database_url, name="positions") as connection:
+                return positions.take(connection, partitions, cluster_id=cluster_id, topic_ids=topic_ids, oldest=self.watcher.beginnings())
+        except AWAY as error:  # in the middle of it: this runs in a rebalance, out of which nothing may be raised
+            raise Retry(f"Postgres went away: {type(error).__name__}") from error
 
     # ------------------------------------------------------------ one batch
 
