@@ -108,7 +108,14 @@ def _pbx(sid: str, session: str, at: Micros, who: dict[str, str], **fields: str)
 
 def _minivoice(dice: random.Random, at: Micros) -> Iterator[Sample]:
     sid = f"call_{dice.getrandbits(64):016x}"
-    call = {"id": sid, "customer_id": "cust_1", "application_id": "app_1", "direction": "inbound", "from": _mobile(dice), "to": "+254711000200"}
+    call = {
+        "id": sid,
+        "customer_id": "cust_1",
+        "application_id": "app_1",
+        "direction": "inbound",
+        "from": _mobile(dice),
+        "to": "+254711000200",
+    }
     yield _mini("call.created", call, at, event_key=f"{sid}:call.created")
     yield _mini("call.answered", call, at + 2 * SECOND)
     later = at + dice.randrange(5, 12) * SECOND

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -34,7 +35,7 @@ class Memory:
     It may be lost at any time; a version that is not the locked row's own makes it worthless.
     """
 
-    def __init__(self, most: int = 20_000):
+    def __init__(self, most: int = 10_000):
         self.most, self.held = most, 0
         self._groups: OrderedDict[GroupKey, Remembered] = OrderedDict()
 
@@ -77,7 +78,7 @@ class Outcome(msgspec.Struct):
 
 def refold(
     cursor: psycopg.Cursor[Any], arrived: Mapping[Stream, Sequence[Delivery]], *, generation: int, memory: Memory,
-    configurations: list[Configuration], fresh: Set[Stream] = NONE, reread: Set[Stream] = NONE,
+    configurations: list[Configuration], fresh: AbstractSet[Stream] = NONE, reread: AbstractSet[Stream] = NONE,
     patient: bool = False,
 ) -> Outcome:  # fmt: skip
     """`arrived`: the calls that changed, with their new deliveries (none where only an older receipt was learned);
@@ -114,7 +115,7 @@ def _alone(group: Group) -> bool:
 
 def _histories(
     cursor: psycopg.Cursor[Any], locked: list[Group], arrived: Mapping[Stream, Sequence[Delivery]], *, generation: int, memory: Memory,
-    reread: Set[Stream],
+    reread: AbstractSet[Stream],
 ) -> list[list[Delivery]]:  # fmt: skip
     """Each group's whole history: what just came where nothing was known, what is remembered plus it, else the journal's."""
     unread: list[Stream] = []

@@ -83,7 +83,9 @@ class Desk:
                 for projection in PROJECTIONS:
                     moments = [isinstance(column.type, sa.TIMESTAMP) for column in projection.table.columns]
                     for row in projection.rows(journey):
-                        values = [to_datetime(one) if is_moment and one is not None else one for one, is_moment in zip(row, moments, strict=True)]
+                        values = [
+                            to_datetime(one) if is_moment and one is not None else one for one, is_moment in zip(row, moments, strict=True)
+                        ]
                         marks = ", ".join(["%s"] * len(row))
                         connection.execute(f"INSERT INTO live.{projection.name} VALUES ({marks})", values)
                 for sid in journey.call_sids:
