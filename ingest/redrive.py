@@ -18,7 +18,7 @@ from runtime.postgres import connect
 from runtime.problems import Refused
 from runtime.settings import Account, Settings
 
-AT_ONCE = 500
+AT_ONCE = 50  # bodies in memory
 COLUMNS = "id, tenant, account, provider, received_at, content_type, headers, body"
 
 
@@ -29,7 +29,7 @@ def redrive(settings: Settings, addresses: Addresses, ids: list[str], everything
     with connect(addresses["database"], name="redrive") as connection:
         wanted = [_uuid(one) for one in ids]
         rows = connection.execute(
-            f"SELECT {COLUMNS} FROM safiri.quarantine WHERE redriven_at IS NULL AND (%s OR id = ANY(%s)) ORDER BY received_at, id",
+            "SELECT id FROM safiri.quarantine WHERE redriven_at IS NULL AND (%s OR id = ANY(%s)) ORDER BY received_at, id",
             (everything, wanted),
         ).fetchall()
         missing = set(wanted) - {row[0] for row in rows}
@@ -37,7 +37,9 @@ def redrive(settings: Settings, addresses: Addresses, ids: list[str], everything
             unknown = ", ".join(str(one) for one in sorted(missing))
             raise Refused(404, "Unknown id", f"not in quarantine: {unknown}; see `safiri quarantine ls`")
         for start in range(0, len(rows), AT_ONCE):
-            made = {row[0]: _again(settings, row) for row in rows[start : start + AT_ONCE]}
+            few = [row[0] for row in rows[start : start + AT_ONCE]]
+            whole = connection.execute(f"SELECT {COLUMNS} FROM safiri.quarantine WHERE id = ANY(%s) ORDER BY received_at, id", (few,))
+            made = {row[0]: _again(settings, row) for row in whole}
             good = {identity: one for identity, one in made.items() if one.stream_kind != "quarantine"}
             appender.append(good.values())
             appender.flush()
