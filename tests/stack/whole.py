@@ -138,21 +138,48 @@ def running(config: str = CONFIG) -> Iterator[Stack]:
 
 
 class Databases:
-    """Databases beside the stack's own: each a copy of one that was migrated once."""
+    """Databases beside the stack's own: copies of one that was migrated once, emptied and lent again, for dropping one is slow."""
 
     def __init__(self, url: str) -> None:
         self.url, self.template = url, f"template_{uuid.uuid4().hex[:8]}"
+        self.spare: list[str] = []
         self._do("CREATE DATABASE {}", self.template)
         migrate(Settings(), self._of(self.template), now=0)
 
     @contextmanager
     def fresh(self, template: str = "") -> Iterator[str]:
-        name = f"test_{uuid.uuid4().hex[:8]}"
-        self._do("CREATE DATABASE {} TEMPLATE {}", name, template or self.template)
+        name = self.spare.pop() if self.spare and not template else self._made(template or self.template)
         try:
             yield self._of(name)
         finally:
-            self._do("DROP DATABASE {} WITH (FORCE)", name)
+            if template or not self._emptied(name):
+                self._do("DROP DATABASE {} WITH (FORCE)", name)
+            else:
+                self.spare.append(name)
+
+    def _made(self, template: str) -> str:
+        name = f"test_{uuid.uuid4().hex[:8]}"
+        self._do("CREATE DATABASE {} TEMPLATE {}", name, template)
+        return name
+
+    def _emptied(self, name: str) -> bool:
+        """Whether it is as new again; one that was rebuilt, grew large or is still in use is not worth it."""
+        with psycopg.connect(self._of(name), autocommit=True) as connection:
+            others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            states = connection.execute("SELECT n, state FROM safiri.generations").fetchall()
+            (rows,) = connection.execute("SELECT count(*) FROM safiri.journal").fetchone() or (0,)
+            if states != [(1, "live")] or rows > 2000 or connection.execute(others).fetchone() != (0,):
+                return False
+            kept = "('alembic_version', 'configuration', 'generations')"
+            found = connection.execute(
+                "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('safiri', 'g1') "
+                f"AND tablename NOT IN {kept} AND tablename !~ '^journal_[0-9]+$'"
+            ).fetchall()
+            with connection.transaction():
+                for schema, table in found:
+                    connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(schema, table)))
+                connection.execute("DELETE FROM safiri.configuration WHERE version > (SELECT min(version) FROM safiri.configuration)")
+        return True
 
     def _of(self, name: str) -> str:
         return f"{self.url.rsplit('/', 1)[0]}/{name}"
