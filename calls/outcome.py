@@ -12,8 +12,8 @@ NEAR = 2_000_000  # microseconds between a leg's end and the call's for the one 
 
 
 def outcome_of(journey: Journey, root: Finished, parts: list[Finished]) -> Outcome:
-    """A person's answer, voicemail, abandoned in a queue, contained by a bot, abandoned in a menu, the failure's reason,
-    only answered, nothing at all: the first that holds."""
+    """A person's answer, voicemail, abandoned in a queue, contained by a bot, sent away from a queue, abandoned in a menu,
+    the failure's reason, only answered, nothing at all: the first that holds."""
     if _person_answered(journey, parts):
         return "answered"
     if journey.state == "open":
@@ -34,10 +34,10 @@ def _unanswered(journey: Journey, root: Finished, parts: list[Finished]) -> Outc
         return "voicemail"
     if "abandoned" in left:
         return "abandoned_in_queue"
-    if left:  # waited, and was sent away
-        return "callback" if "callback" in left else "failed"
     if bots and not any(part.building.handed_over for part in parts):
         return "contained"
+    if left:  # waited, and was sent away
+        return "callback" if "callback" in left else "failed"
     if journey.menu_path:
         return "abandoned_in_menu"
     if root.building.failure:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -99,7 +99,7 @@ class Projector:
             if streams:
                 arrived: dict[Stream, list[Delivery]] = {stream: [] for stream in streams}
                 outcome = refold(cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations)
-                _mark_broken(cursor, outcome)
+                _mark_broken(cursor, outcome, arrived)
             done.append(len(streams))
             return Projected([], [], outcome)
 
@@ -145,7 +145,7 @@ class Projector:
         if building and changed:
             _touch(cursor, changed)
         _aside(cursor, poison)
-        _mark_broken(cursor, outcome)
+        _mark_broken(cursor, outcome, arrived)
         _count(cursor, arrivals, poison)
         return Projected(arrivals, poison, outcome)
 
@@ -223,7 +223,16 @@ def _aside(cursor: psycopg.Cursor[Any], poison: Sequence[Poison]) -> None:
         )  # fmt: skip
 
 
-def _mark_broken(cursor: psycopg.Cursor[Any], outcome: Outcome) -> None:
+def _mark_broken(cursor: psycopg.Cursor[Any], outcome: Outcome, folded: Iterable[Stream]) -> None:
+    """Notes the calls whose fold failed, and takes off the list those that could be folded again."""
+    cursor.execute("SELECT EXISTS (SELECT FROM safiri.broken)")
+    if (cursor.fetchone() or (False,))[0]:
+        rows = sorted(folded)
+        cursor.execute(
+            "DELETE FROM safiri.broken b USING unnest(%s::text[], %s::text[]) AS a (tenant, call_sid) "
+            "WHERE b.tenant = a.tenant AND b.call_sid = a.call_sid",
+            ([tenant for tenant, _ in rows], [sid for _, sid in rows]),
+        )
     for tenant, sid, reason in sorted(outcome.broken):
         cursor.execute(
             "INSERT INTO safiri.broken (tenant, call_sid, reason) VALUES (%s, %s, %s) "

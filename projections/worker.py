@@ -35,7 +35,8 @@ SELECT j.tenant, j.account, c.call_sid, j.last_sign_at,
           ON d.tenant = i.tenant AND d.stream = i.call_sid AND d.stream_kind = 'call'
         WHERE i.tenant = j.tenant AND i.journey_id = j.journey_id) AS heard_at
 FROM live.journeys j JOIN live.calls c USING (tenant, journey_id)
-WHERE j.state = 'open' AND c.ended_at IS NULL AND j.account = %(account)s AND j.tenant = %(tenant)s AND j.last_sign_at < %(before)s
+WHERE j.state = 'open' AND c.ended_at IS NULL AND j.account = %(account)s AND j.tenant = %(tenant)s
+  AND (j.last_sign_at < %(before)s OR j.last_sign_at > %(now)s)
 ORDER BY j.last_sign_at LIMIT %(limit)s
 """
 
@@ -70,7 +71,9 @@ def find_silent(database_url: str, accounts: dict[str, Account], *, now: Micros)
         with connect(database_url, name="worker", autocommit=True) as connection:
             for name, account in accounts.items():
                 before = to_datetime(now - account.presume_ended_after_s * 1_000_000)
-                asked: dict[str, Any] = {"account": name, "tenant": account.tenant, "before": before, "limit": AT_ONCE}
+                asked: dict[str, Any] = {
+                    "account": name, "tenant": account.tenant, "before": before, "now": to_datetime(now), "limit": AT_ONCE,
+                }  # fmt: skip
                 for tenant, owner, sid, last_sign_at, heard_at in connection.execute(SILENT, asked):
                     if heard_at is not None and heard_at < before:
                         found.append((Silent(tenant, owner, sid, to_micros(last_sign_at)), account.presume_ended_after_s))
