@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from collections.abc import Callable
 
 import structlog
 import uvicorn
@@ -26,7 +27,17 @@ log = structlog.get_logger()
 def run(settings: Settings) -> None:
     """Until SIGTERM. Raises Missing where it does not know where Kafka and Postgres are."""
     set_up_logs("http")
-    asyncio.run(_serve(settings))
+    with asyncio.Runner(loop_factory=_loop()) as runner:  # the server is run inside our own coroutine: it would not choose the loop
+        runner.run(_serve(settings))
+
+
+def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where there is one: four times the requests of the loop that comes with Python."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _serve(settings: Settings) -> None:
@@ -42,7 +53,7 @@ async def _serve(settings: Settings) -> None:
     )  # fmt: skip
     server = uvicorn.Server(
         uvicorn.Config(
-            Hooks(api, accepting, settings), host=settings.http_host, port=settings.http_port, loop="uvloop", http=BoundedHeads,
+            Hooks(api, accepting, settings), host=settings.http_host, port=settings.http_port, http=BoundedHeads,
             access_log=False, log_level=logging.WARNING, server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=10,
             limit_concurrency=4096, lifespan="on",
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -40,7 +40,7 @@ def envelope(
     """Masks, then digests, then asks the provider whose it is. What nobody understands (or comes with a `reason`) is for quarantine."""
     masked = mask(body, content_type, origin.exempt)
     kept = {name: headers[name] for name in origin.provider.kept_headers if name in headers}
-    receipt, mark = uuid.uuid4().hex, digest(masked)
+    receipt, mark = os.urandom(16).hex(), digest(masked)
     text, raw = body_fields(masked)
     kind, stream, event_id = "quarantine", receipt, mark
     if reason:
