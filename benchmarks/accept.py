@@ -71,7 +71,7 @@ def _start(opened: ExitStack) -> Arms:
 
 def _round(arms: Arms, size: Size, wrong: list[str]) -> Round:
     seconds = size.of(6.0, 4.0)
-    limit, _, others = _arm(arms, size, bare=True, seconds=seconds)
+    limit, bare, others = _arm(arms, size, bare=True, seconds=seconds)
     before = sum(arms.watcher.ends().values()), _counted(arms.safiri)
     ours, cpu, more = _arm(arms, size, bare=False, seconds=seconds)
     records, answered = sum(arms.watcher.ends().values()) - before[0], _counted(arms.safiri) - before[1]
@@ -80,7 +80,7 @@ def _round(arms: Arms, size: Size, wrong: list[str]) -> Round:
     if not (ours.requests <= answered == records <= ours.requests + load.CONNECTIONS):
         wrong.append(f"{ours.requests} replies seen, {answered} times 202 counted, {records} records in Kafka")
     figures = {"safiri": ours.rate, "safiri p50": ours.p50_ms, "safiri p99": ours.p99_ms, "no-op": limit.rate, "no-op p50": limit.p50_ms,
-               "no-op p99": limit.p99_ms, **{f"cpu {name}": used for name, used in cpu.items()}}  # fmt: skip
+               "no-op p99": limit.p99_ms, **{f"cpu {name}": used for name, used in cpu.items()}, "cpu no-op": bare["server"]}  # fmt: skip
     return Round(ours.rate / limit.rate, figures, max(others, more))
 
 
