@@ -54,7 +54,7 @@ async def _serve(settings: Settings) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             Hooks(api, accepting, settings), host=settings.http_host, port=settings.http_port, http=BoundedHeads,
-            access_log=False, log_level=logging.WARNING, server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=10,
+            access_log=False, log_level=logging.ERROR, server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=10,
             limit_concurrency=4096, lifespan="on",
         )
     )  # fmt: skip

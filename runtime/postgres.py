@@ -16,6 +16,7 @@ from runtime.problems import Retry
 
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.AdminShutdown, psycopg.errors.CannotConnectNow)
 TOO_LARGE = psycopg.errors.ProgramLimitExceeded  # the data's fault, though psycopg calls it operational: trying again helps nobody
+LONGEST_WAIT_S = 18.0  # for an answer of a reading connection; the server itself ends a statement after 15 s
 CLASHED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable)
 
 
@@ -48,10 +49,27 @@ def connect(database_url: str, *, name: str, **options: Any) -> psycopg.Connecti
         raise Retry(f"Postgres does not answer: {str(error).strip().splitlines()[-1]}") from error
 
 
+class Bounded(psycopg.Connection[Any]):
+    """A connection that waits LONGEST_WAIT_S at most: a server that stands still keeps its sockets open and would hold us for ever."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, LONGEST_WAIT_S if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout as error:  # noqa: SLF001  its documentation asks callers to convert it
+            self.pgconn.finish()  # in the middle of an answer it is of no more use
+            raise psycopg.OperationalError(f"the server did not answer within {LONGEST_WAIT_S:.0f} s") from error
+
+
 def engine(database_url: str, *, name: str, size: int = 8) -> sa.Engine:
     """A pool for short reads: 15 s at most a statement, broken connections noticed before use."""
     url = sa.make_url(database_url).set(drivername="postgresql+psycopg")
-    return sa.create_engine(
+
+    def opened(_: Any, __: Any, arguments: Any, options: dict[str, Any]) -> Any:
+        return Bounded.connect(*arguments, **options)
+
+    made = sa.create_engine(
         url, pool_size=size, max_overflow=4, pool_timeout=5, pool_pre_ping=True, pool_recycle=600,
         connect_args={"application_name": f"safiri {name}", "connect_timeout": 5, "options": "-c timezone=UTC -c statement_timeout=15s"},
     )  # fmt: skip
+    sa.event.listen(made, "do_connect", opened)
+    return made
