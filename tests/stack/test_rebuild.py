@@ -15,7 +15,9 @@ from projections import rebuild as rebuilding
 from projections.rebuild import rebuild
 from runtime.problems import Refused
 
-STORY = "+0 call.started direction=inbound from=+254712345678\n+5 queue.entered queue=q\n+9 queue.left queue=q reason=abandoned\n+9 call.ended"
+STORY = (
+    "+0 call.started direction=inbound from=+254712345678\n+5 queue.entered queue=q\n+9 queue.left queue=q reason=abandoned\n+9 call.ended"
+)
 
 
 def generations_of(bench: Bench) -> list[tuple[Any, ...]]:
