@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ class Report(msgspec.Struct):
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that everything is stopped and removed
     asked = _asked()
     if asked.read:
         report = msgspec.json.decode(asked.read.read_bytes(), type=Report)
