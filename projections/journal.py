@@ -42,10 +42,14 @@ KEY = "tenant, stream, account, event_id, digest, stream_kind"
 SAME = " AND ".join(f"j.{name} = i.{name}" for name in KEY.split(", "))
 
 
+# A commit need not wait for the disk: what a crash takes back it takes back with its positions, and the log is read again from there.
+UNHURRIED = ("synchronous_commit",)
+
+
 def prepare(connection: psycopg.Connection[Any]) -> None:
     """The scratch table of this connection. All its questions are look-ups by key: without statistics of what has just been
     copied the planner would now and then read a whole table instead."""
-    for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"):
+    for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit", *UNHURRIED):
         connection.execute(f"SET {setting} = off")
     connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS incoming ({', '.join(COLUMNS)}) ON COMMIT DELETE ROWS")
 

@@ -42,7 +42,7 @@ class Writer:
         self.projection, self.name, self.types = projection, table.name, type_names(table)
         self.scratch = f"scratch_{table.name}"
         shape = ", ".join(f"{name} {type_}" for name, type_ in zip(names, self.types, strict=True))
-        self.make = f"CREATE TEMP TABLE IF NOT EXISTS {self.scratch} ({shape}) ON COMMIT DELETE ROWS"
+        self.make = f"CREATE TEMP TABLE IF NOT EXISTS {self.scratch} ({shape}) WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS"
         columns = ", ".join(names)
         self.copy = f"COPY {{}} ({columns}) FROM STDIN (FORMAT BINARY)"
         update = (
@@ -53,10 +53,10 @@ class Writer:
             f"INSERT INTO {self.name} AS t ({columns}) SELECT {columns} FROM {self.scratch} ORDER BY {', '.join(keys)} "
             f"ON CONFLICT ({', '.join(keys)}) {update if rest else 'DO NOTHING'}"
         )
-        match = " AND ".join(f"s.{key} = t.{key}" for key in keys)
         self.sweep = (
             f"DELETE FROM {self.name} t USING unnest(%s::text[], %s::text[]) AS a (tenant, journey_id) "
-            f"WHERE t.tenant = a.tenant AND t.journey_id = a.journey_id AND NOT EXISTS (SELECT FROM {self.scratch} s WHERE {match})"
+            f"WHERE t.tenant = a.tenant AND t.journey_id = a.journey_id "
+            f"AND ({', '.join(f't.{key}' for key in keys)}) NOT IN (SELECT {', '.join(keys)} FROM {self.scratch})"
         )
 
     def write(self, cursor: psycopg.Cursor[Any], rows: Iterable[Row], *, into: str) -> int:
@@ -116,7 +116,6 @@ def replace(cursor: psycopg.Cursor[Any], journeys: Sequence[Journey], before: di
 def _rewrite(cursor: psycopg.Cursor[Any], changed: Sequence[Journey], swept: Sequence[Address]) -> None:
     addresses = ([tenant for tenant, _ in swept], [address for _, address in swept])
     for writer in WRITERS:
-        cursor.execute(f"DELETE FROM {writer.scratch}")
         rows = [row for journey in changed for row in writer.projection.rows(journey)]
         if rows:
             writer.write(cursor, rows, into=writer.scratch)

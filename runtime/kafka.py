@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -33,6 +34,7 @@ GROUP = "safiri-projector"
 LOG_TOPICS = tuple(TOPICS.values())  # what the projector reads
 UPDATES = "journey-updates"
 SWEEP_S = 0.2
+ASK_S = 0.001  # between two looks for delivery reports
 
 PRODUCE: dict[str, Any] = {
     "acks": "all",
@@ -67,59 +69,57 @@ AT_FIRST: dict[str, str] = {"retention.ms": "-1"}  # how long the log keeps what
 
 
 class Publisher:
-    """Produces from asyncio: `publish` returns when the broker has the record on all replicas.
+    """Produces from asyncio: what `send` returns is done when the broker has the record on all replicas.
 
-    Delivery reports come in librdkafka's own thread; each burst wakes the loop once.
+    Delivery reports are asked for by the loop itself while any are owed. A thread that waits for them would fight with the
+    loop for the interpreter at every single record.
     """
 
     def __init__(self, bootstrap: str, deadline_ms: int):
         settings = PRODUCE | {"bootstrap.servers": bootstrap, "delivery.timeout.ms": max(1000, deadline_ms)}
         self._producer = Producer(settings, logger=log)
         self._loop = asyncio.get_running_loop()
-        self._reported: list[tuple[asyncio.Future[None], KafkaError | None]] = []
-        self._lock = threading.Lock()
-        self._stopping = False
+        self._stopping = self._asking = False
         self._deadline_s = deadline_ms / 1000 + 0.5  # librdkafka keeps its own; this one holds whatever happens to it
         self._unanswered: deque[tuple[float, asyncio.Future[None]]] = deque()
-        self._sweep()
         self.fatal = False  # the producer is beyond repair: make another
-        self._poller = threading.Thread(target=self._poll, name="kafka-reports", daemon=True)
-        self._poller.start()
+        self._sweep()
 
     def send(self, topic: str, key: str, value: bytes) -> asyncio.Future[None]:
         """A future that is done when the record is acknowledged; it fails with Retry where it could not be."""
         done: asyncio.Future[None] = self._loop.create_future()
         self._unanswered.append((self._loop.time() + self._deadline_s, done))
-
-        def report(error: KafkaError | None, _: Message) -> None:
-            if error is not None and error.fatal():
-                self.fatal = True
-            with self._lock:
-                self._reported.append((done, error))
-                first = len(self._reported) == 1
-            if first:
-                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                    self._loop.call_soon_threadsafe(self._drain)
-
         try:
-            self._producer.produce(topic, value, key.encode("utf-8", "surrogatepass"), on_delivery=report)
+            self._producer.produce(topic, value, key.encode("utf-8", "surrogatepass"), on_delivery=partial(self._reported, done))
         except (BufferError, KafkaException) as error:
             done.set_exception(Retry(f"Kafka takes no more: {error}"))
+        if not self._asking:
+            self._asking = True
+            self._loop.call_later(ASK_S, self._ask)
         return done
 
-    def _drain(self) -> None:
-        with self._lock:
-            reported, self._reported = self._reported, []
-        for done, error in reported:
-            if done.done():
-                continue
-            if error is None:
-                done.set_result(None)
-            else:
-                done.set_exception(Retry(f"Kafka did not acknowledge: {error.str()}"))
+    def _ask(self) -> None:
+        """Serves the reports that have come; again in a moment while some are owed."""
+        self._producer.poll(0)
+        self._asking = bool(self._unanswered) and not self._stopping
+        if self._asking:
+            while self._unanswered and self._unanswered[0][1].done():
+                self._unanswered.popleft()
+            self._loop.call_later(ASK_S, self._ask)
+
+    def _reported(self, done: asyncio.Future[None], error: KafkaError | None, _: Message) -> None:
+        if error is not None and error.fatal():
+            self.fatal = True
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(Retry(f"Kafka did not acknowledge: {error.str()}"))
 
     def _sweep(self) -> None:
         """Fails what nobody reported in time. One timer for all: one for each record would cost more than sending it."""
+        self._producer.poll(0)  # also says what librdkafka has to say while nothing is sent
         now = self._loop.time()
         while self._unanswered and (self._unanswered[0][1].done() or self._unanswered[0][0] < now):
             _, done = self._unanswered.popleft()
@@ -128,15 +128,13 @@ class Publisher:
         if not self._stopping:
             self._loop.call_later(SWEEP_S, self._sweep)
 
-    def _poll(self) -> None:
-        while not self._stopping:
-            self._producer.poll(0.1)
-
     async def close(self) -> None:
         """Waits for what is under way, 5 s at most."""
-        await asyncio.to_thread(self._producer.flush, 5)
+        end = self._loop.time() + 5
+        while len(self._producer) and self._loop.time() < end:
+            self._producer.poll(0)
+            await asyncio.sleep(ASK_S)
         self._stopping = True
-        await asyncio.to_thread(self._poller.join, 1)
 
 
 # ---------------------------------------------------------------- administration
