@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -17,7 +18,7 @@ from calls.journey import Journey
 from projections import PROJECTIONS
 from projections.journeys import digest
 from projections.shape import Projection, Row
-from runtime.postgres import instants
+from runtime.postgres import rows_as_kept
 
 Address = tuple[str, str]  # tenant, journey id
 
@@ -29,6 +30,13 @@ def type_names(table: sa.Table) -> list[str]:
     dialect = pg.dialect()  # type: ignore[no-untyped-call]
     shown = [column.type.compile(dialect) for column in table.columns]
     return [NAMES.get(name, name.lower()) for name in shown]
+
+
+FEW = 200  # changed journeys up to which rows travel as JSON in the statement itself
+IN_JSON = {"timestamptz": "int8", "bytea": "text", "jsonb": "text"}  # how a value of that type is written there
+FROM_JSON = {
+    "timestamptz": "'epoch'::timestamptz + {0} * interval '1 microsecond'", "bytea": "decode({0}, 'hex')", "jsonb": "{0}::jsonb",
+}  # fmt: skip
 
 
 class Writer:
@@ -49,15 +57,30 @@ class Writer:
             f"DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in rest)} "
             f"WHERE ({', '.join(f't.{n}' for n in rest)}) IS DISTINCT FROM ({', '.join(f'excluded.{n}' for n in rest)})"
         )
-        self.upsert = (
-            f"INSERT INTO {self.name} AS t ({columns}) SELECT {columns} FROM {self.scratch} ORDER BY {', '.join(keys)} "
+        upsert = (
+            f"INSERT INTO {self.name} AS t ({columns}) SELECT {columns} FROM {{}} ORDER BY {', '.join(keys)} "
             f"ON CONFLICT ({', '.join(keys)}) {update if rest else 'DO NOTHING'}"
         )
-        self.sweep = (
+        self.empty = (
             f"DELETE FROM {self.name} t USING unnest(%s::text[], %s::text[]) AS a (tenant, journey_id) "
-            f"WHERE t.tenant = a.tenant AND t.journey_id = a.journey_id "
-            f"AND ({', '.join(f't.{key}' for key in keys)}) NOT IN (SELECT {', '.join(keys)} FROM {self.scratch})"
+            "WHERE t.tenant = a.tenant AND t.journey_id = a.journey_id"
         )
+        sweep = f"{self.empty} AND ({', '.join(f't.{key}' for key in keys)}) NOT IN (SELECT {', '.join(keys)} FROM {{}})"
+        self.many = f"WITH swept AS ({sweep.format(self.scratch)}) {upsert.format(self.scratch)}"
+        self.names = [column.name for column in table.columns]
+        given = ", ".join(f"{name} {IN_JSON.get(type_, type_)}" for name, type_ in zip(names, self.types, strict=True))
+        read = ", ".join(FROM_JSON.get(type_, "{0}").format(name) + f" AS {name}" for name, type_ in zip(names, self.types, strict=True))
+        self.few = (
+            f"WITH new AS MATERIALIZED (SELECT {read} FROM json_to_recordset(%s::json) AS x ({given})), "
+            f"swept AS ({sweep.format('new')}) {upsert.format('new')}"
+        )
+
+    def as_json(self, rows: Iterable[Row]) -> str:
+        """Rows as `few` takes them: for a handful, cheaper than COPY into a table and back out."""
+        plain = [
+            {name: value.hex() if isinstance(value, bytes) else value for name, value in zip(self.names, row, strict=True)} for row in rows
+        ]
+        return msgspec.json.encode(plain).decode()
 
     def write(self, cursor: psycopg.Cursor[Any], rows: Iterable[Row], *, into: str) -> int:
         """COPY; returns how many rows there were."""
@@ -74,8 +97,8 @@ WRITERS = [Writer(projection) for projection in PROJECTIONS]
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
-    """The scratch tables of this connection, and how it takes instants."""
-    instants(connection)
+    """The scratch tables of this connection, and how it takes rows."""
+    rows_as_kept(connection)
     for writer in WRITERS:
         connection.execute(writer.make)
 
@@ -115,10 +138,15 @@ def replace(cursor: psycopg.Cursor[Any], journeys: Sequence[Journey], before: di
 
 def _rewrite(cursor: psycopg.Cursor[Any], changed: Sequence[Journey], swept: Sequence[Address]) -> None:
     addresses = ([tenant for tenant, _ in swept], [address for _, address in swept])
-    for writer in WRITERS:
-        rows = [row for journey in changed for row in writer.projection.rows(journey)]
-        if rows:
+    told = [(writer, [row for journey in changed for row in writer.projection.rows(journey)]) for writer in WRITERS]
+    if len(changed) > FEW:
+        for writer, rows in told:
             writer.write(cursor, rows, into=writer.scratch)
-        cursor.execute(writer.sweep, addresses)
-        if rows:
-            cursor.execute(writer.upsert)
+            cursor.execute(writer.many, addresses)
+        return
+    with cursor.connection.pipeline():  # one way there and back for all tables
+        for writer, rows in told:
+            if rows:
+                cursor.execute(writer.few, (writer.as_json(rows), *addresses))
+            else:
+                cursor.execute(writer.empty, addresses)
