@@ -54,6 +54,7 @@ class Consumption:
         self.moved_at = time.monotonic()
         self.projector: Projector | None = None
         self.one_at_a_time = asyncio.Lock()
+        self.done: dict[kafka.Partition, int] = {}  # where each of our partitions stands
         self.broker = KafkaBroker(bootstrap, config=kafka.CONSUME, allow_auto_create_topics=False, logger=QUIET)  # type: ignore[arg-type]  # a plain dict is one
         self.subscriber = self._subscribe()
 
@@ -97,6 +98,7 @@ class Consumption:
                 wait = min(LONGEST_WAIT_S, wait * 2)
         for one in partitions:
             one.offset = begun[one.topic, one.partition]
+        self.done |= begun
         consumer.incremental_assign(partitions)
         log.info("assigned", partitions=len(partitions))
 
@@ -117,7 +119,8 @@ class Consumption:
             async with self.one_at_a_time:
                 projected = await asyncio.to_thread(self._project, records)
             self.failures, self.moved_at = 0, time.monotonic()
-            await self._tell_kafka(records)
+            self.done |= {(record.topic, record.partition): record.offset + 1 for record in records}
+            await self._tell_kafka()
             for one in projected.poison:
                 log.warning("quarantined", reason=one.reason, topic=one.record.topic, offset=one.record.offset)
         except (Retry, Fenced) as error:
@@ -151,14 +154,17 @@ class Consumption:
                 await self._in_consumer(lambda c, t=topic, p=partition, o=offset: c.seek(TopicPartition(t, p, o)))
         await asyncio.sleep(min(LONGEST_WAIT_S, 0.1 * 2 ** min(self.failures, 8)))
 
-    async def _tell_kafka(self, records: Sequence[Record]) -> None:
-        """The group's offsets, for Kafka's own tools; ours are in Postgres."""
-        last: dict[kafka.Partition, int] = {}
-        for record in records:
-            last[record.topic, record.partition] = max(record.offset + 1, last.get((record.topic, record.partition), 0))
-        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in last.items()]
+    async def _tell_kafka(self) -> None:
+        """The group's offsets, for Kafka's own tools; ours are in Postgres. Said again now and then, so one lost is no loss."""
+
+        def tell(consumer: Consumer) -> None:
+            ours = {(one.topic, one.partition) for one in consumer.assignment()}
+            offsets = [TopicPartition(topic, n, offset) for (topic, n), offset in self.done.items() if (topic, n) in ours]
+            if offsets:
+                consumer.commit(offsets=offsets, asynchronous=True)
+
         with suppress(Exception):  # a rebalance may be under way
-            await self._in_consumer(lambda c: c.commit(offsets=offsets, asynchronous=True))
+            await self._in_consumer(tell)
 
     async def _in_consumer(self, action: Any) -> None:
         """Runs in the single thread that owns the consumer."""
@@ -185,6 +191,7 @@ class Consumption:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 10)
             if not stop.is_set():
+                await self._tell_kafka()
                 await self._watchdog()
         late.cancel()
         await self.broker.stop()

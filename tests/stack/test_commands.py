@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from shell import command, shell
 from whole import Stack
-from wire import kept
+from wire import kept, marker
 
 CARD = "4111 1111 1111 1111"
 
@@ -42,7 +42,7 @@ def imported(stack: Stack, file: Path, account: str = "bank", code: int = 0) -> 
 
 
 def test_a_rebuild_finds_nothing_wrong_then_what_was_changed(stack: Stack, tmp_path: Path) -> None:
-    sid = uuid.uuid4().hex
+    sid = marker()
     stack.events(json.loads(neutral(sid)))
     stack.fresh()
     stack.cli("rebuild", "--verify")
@@ -58,7 +58,7 @@ def test_a_rebuild_finds_nothing_wrong_then_what_was_changed(stack: Stack, tmp_p
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_twice_is_once_plain_or_gzip(stack: Stack, tmp_path: Path, zipped: bool) -> None:
-    name = uuid.uuid4().hex
+    name = marker()
     text = "\n\n".join(neutral(f"{name}-{n}") for n in range(300)).encode()
     file = tmp_path / "history.ndjson"
     file.write_bytes(gzip.compress(text) if zipped else text)
@@ -67,7 +67,7 @@ def test_twice_is_once_plain_or_gzip(stack: Stack, tmp_path: Path, zipped: bool)
 
 
 def test_broken_lines_are_counted_and_kept_once(stack: Stack, tmp_path: Path) -> None:
-    mark = uuid.uuid4().hex
+    mark = marker()
     file = tmp_path / "odd.ndjson"
     key = json.dumps({"type": "call.started", "call_sid": mark, "occurred_at": "2024-05-01T08:00:00Z", "attributes": {CARD + "\1": 1}})
     lines = [
@@ -82,7 +82,7 @@ def test_broken_lines_are_counted_and_kept_once(stack: Stack, tmp_path: Path) ->
 
 
 def test_archives_keep_headers_and_times_and_nothing_odd_hangs(stack: Stack, tmp_path: Path) -> None:
-    mark = uuid.uuid4().hex
+    mark = marker()
     lines = [
         {"body": delivery(mark), "received_at": "2024-05-01T08:00:02Z", "headers": {"X-Sautikit-Event-Id": "evt_1"}},
         {"body": json.loads(delivery(mark)), "received_at": "9999-12-31T23:59:59Z"},
@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_read_is_2_and_one_line(stack: Stack, tmp_path: Pa
 
 
 def test_an_interrupted_import_goes_on_and_every_run_counts_its_lines(stack: Stack, tmp_path: Path) -> None:
-    name = uuid.uuid4().hex
+    name = marker()
     file = tmp_path / "long.ndjson"
     file.write_text("\n".join(neutral(f"{name}-{n % 100}", event_id=str(n)) for n in range(20_000)))
     run = subprocess.Popen(command(stack, "import", str(file), "--account", "bank"), env=stack.up.env, stderr=subprocess.DEVNULL)
@@ -140,7 +140,7 @@ def test_an_interrupted_import_goes_on_and_every_run_counts_its_lines(stack: Sta
 
 
 def test_two_imports_at_once_do_not_mix_their_counts(stack: Stack, tmp_path: Path) -> None:
-    name = uuid.uuid4().hex
+    name = marker()
     file = tmp_path / "same.ndjson"
     file.write_text("\n".join(neutral(f"{name}-{n}") for n in range(3000)))
     runs = [
@@ -155,7 +155,7 @@ def test_two_imports_at_once_do_not_mix_their_counts(stack: Stack, tmp_path: Pat
 
 
 def test_signed_from_the_command_line_is_taken(stack: Stack, tmp_path: Path) -> None:
-    sid = uuid.uuid4().hex
+    sid = marker()
     file = tmp_path / "body"
     file.write_text(delivery(sid))
     code, out, _ = shell(stack, "sign", str(file), "--account", "acme")
@@ -180,7 +180,7 @@ def put_aside(stack: Stack, body: bytes, *, provider: str | None = "sautikit") -
 
 
 def test_what_is_understood_today_is_redriven_once_and_the_rest_stays(stack: Stack) -> None:
-    sid = uuid.uuid4().hex
+    sid = marker()
     good, bad, poison = put_aside(stack, delivery(sid).encode()), put_aside(stack, b"\xff{"), put_aside(stack, b"\0", provider=None)
     assert shell(stack, "quarantine", "redrive", good)[:2] == (0, "tried 1, redriven 1, kept 0\n")
     assert shell(stack, "quarantine", "redrive", bad, poison)[:2] == (1, "tried 2, redriven 0, kept 2\n")
@@ -209,7 +209,7 @@ def test_card_numbers_reach_no_disk_and_no_answer(stack: Stack, tmp_path: Path) 
     """Through every receiver and the import, while the broker is there and while it is not."""
     marks, bodies = [], []
     for n, card in enumerate(CARDS):
-        marks.append(f"card-{uuid.uuid4().hex}")
+        marks.append(f"card-{marker()}")
         bodies.append(delivery(marks[-1], note=f"my card is @ {n}").replace("@", card).encode())
     form = "&".join(f"note{n}={card.replace(' ', '+')}" for n, card in enumerate(CARDS)).encode()
     broker = stack.up.pid("kafka")
