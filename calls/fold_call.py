@@ -48,7 +48,6 @@ class Building(msgspec.Struct):
     joined_at: Micros | None = None
     failure: e.CallFailed | None = None
     handed_over: bool = False
-    recorded: bool = False
     hints: set[str] = set()
     types: set[str] = set()
     anomalies: list[Anomaly] = []

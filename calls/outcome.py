@@ -12,7 +12,7 @@ NEAR = 2_000_000  # microseconds between a leg's end and the call's for the one 
 
 
 def outcome_of(journey: Journey, root: Finished, parts: list[Finished]) -> Outcome:
-    """A person's answer, voicemail, abandoned in a queue, contained by a bot, sent away from a queue, abandoned in a menu,
+    """A person's answer, abandoned in a queue, contained by a bot, sent away from a queue, abandoned in a menu,
     the failure's reason, only answered, nothing at all: the first that holds."""
     if _person_answered(journey, parts):
         return "answered"
@@ -30,8 +30,6 @@ def _person_answered(journey: Journey, parts: list[Finished]) -> bool:
 def _unanswered(journey: Journey, root: Finished, parts: list[Finished]) -> Outcome:
     left = {visit.outcome for visit in journey.queue_visits} | {hint for part in parts for hint in part.building.hints}
     bots = any(leg.kind == "bot" for call in journey.calls for leg in call.legs)
-    if any(part.building.recorded for part in parts):
-        return "voicemail"
     if "abandoned" in left:
         return "abandoned_in_queue"
     if bots and not any(part.building.handed_over for part in parts):
