@@ -19,6 +19,8 @@ COPY runtime runtime
 COPY migrations migrations
 COPY ingest ingest
 COPY projections projections
+COPY desk desk
+COPY virtual virtual
 COPY api api
 COPY cli cli
 RUN python -m compileall -q . && safiri --help > /dev/null

@@ -223,6 +223,69 @@ class CallReported(Event, tag="call.reported"):
     status: str | None = None
 
 
+class VoicemailLeft(Event, tag="voicemail.left"):
+    """A `record` step of a flow got its message. `menu`: the step's name."""
+
+    rank: ClassVar[int] = 57
+    menu: str | None = None
+    recording_id: str | None = None
+
+
+class VoiceRequest(Event, tag="voice.request"):
+    """The provider asked a flow what to do, or told it something. `kind`: ask, edge or over; `state` is the sender's word."""
+
+    rank: ClassVar[int] = 3
+    flow: str | None = None
+    step: str | None = None
+    visit: int | None = None
+    kind: str | None = None
+    state: str | None = None
+
+
+class VoiceAnswer(Event, tag="voice.answer"):
+    """What the provider was told. `fallback` says why it is not what the flow would have answered; `replay`: said before."""
+
+    rank: ClassVar[int] = 4
+    flow: str | None = None
+    step: str | None = None
+    visit: int | None = None
+    verbs: list[str] | None = None
+    took_ms: int | None = None
+    replay: bool = False
+    fallback: str | None = None
+    fault: str | None = None  # the anomaly's code where there is a fallback
+
+
+class DispatchOffered(Event, tag="dispatch.offered"):
+    """An agent is rung for a waiting caller. `offer` names this attempt."""
+
+    rank: ClassVar[int] = 33
+    offer: str
+    queue: str | None = None
+    agent: str | None = None
+    to: str | None = None
+
+
+class DispatchTaken(Event, tag="dispatch.taken"):
+    """The agent answered and is told to join the caller."""
+
+    rank: ClassVar[int] = 34
+    offer: str
+    queue: str | None = None
+    agent: str | None = None
+    agent_call_sid: str | None = None
+
+
+class DispatchFailed(Event, tag="dispatch.failed"):
+    """The agent was not reached, or the caller was gone before."""
+
+    rank: ClassVar[int] = 35
+    offer: str
+    queue: str | None = None
+    agent: str | None = None
+    reason: str | None = None
+
+
 class AgentState(Event, tag="agent.state"):
     agent: str
     state: StateOfAgent

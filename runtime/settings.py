@@ -76,6 +76,11 @@ class Account(Section):
     api_key: Secret | None = None
     api_url: str | None = None
     rate_plan: str | None = None
+    # The vendor's pages contradict each other on these three: which one an account's provider really has is said here.
+    originate_path: str = "/v1/calls"  # or /v1/calls/originate
+    number_claim: Literal["numbers", "inventory", "id"] = "numbers"  # POST /v1/numbers, /v1/numbers/available/claim, /v1/numbers/{id}/claim
+    number_route: Literal["patch", "patch-routing", "put-routing"] = "patch"  # PATCH /v1/numbers/{id}, PATCH or PUT /v1/numbers/{id}/routing
+    number_route_field: Literal["routing_url", "voice_callback_url", "voice_url"] = "routing_url"
     retry_horizon_h: float = 33
     presume_ended_after_s: int = Field(default=6 * 3600, ge=1)
 
@@ -99,6 +104,14 @@ class Agent(Section):
     ring_s: float = 30
 
 
+class EngineSettings(Section):
+    """`[engines.openai-realtime]`, `[engines.gemini-live]`: how a bot's model is reached. `url` None: the vendor's own."""
+
+    api_key: Secret | None = None
+    url: str | None = None
+    model: str | None = None
+
+
 class Settings(BaseModel):
     """The whole configuration. Paths are absolute."""
 
@@ -109,6 +122,7 @@ class Settings(BaseModel):
     queues: dict[str, Queue] = {}
     agents: dict[str, Agent] = {}
     flows: dict[str, Any] = {}
+    engines: dict[str, EngineSettings] = {}
     config_path: Path | None = None
     data_dir: Path = Path()
     database_url: str | None = None
@@ -120,6 +134,7 @@ class Settings(BaseModel):
     kafka_fsync: bool = False  # flush.messages=1 on the topics: an acknowledged delivery survives a power cut
     publish_deadline_ms: int = Field(default=2000, ge=50)
     spool_max_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    voice_deadline_ms: int = Field(default=3000, ge=500, le=9000)  # the provider hangs up at 10 s
     warnings: list[str] = []
 
     def tenant(self, name: str) -> Tenant:
@@ -132,7 +147,7 @@ class Settings(BaseModel):
 
 
 SCALARS = ("database_url", "kafka_bootstrap", "http_host", "http_port", "public_url", "kafka_partitions", "kafka_fsync",
-           "publish_deadline_ms", "spool_max_bytes")  # fmt: skip
+           "publish_deadline_ms", "spool_max_bytes", "voice_deadline_ms")  # fmt: skip
 
 
 def default_data_dir() -> Path:
@@ -180,7 +195,7 @@ def _first(error: ValidationError) -> str:
 def _warnings(settings: Settings, content: Mapping[str, Any]) -> list[str]:
     """What is legal but probably not meant."""
     found = [f"{name}: unknown key, ignored" for name in content if name not in (*Settings.model_fields, "flows")]
-    for group in ("tenants", "accounts", "queues", "agents"):
+    for group in ("tenants", "accounts", "queues", "agents", "engines"):
         for name, section in getattr(settings, group).items():
             found += [f"{group}.{name}.{key}: unknown key, ignored" for key in section.model_extra or {}]
     for name, account in settings.accounts.items():

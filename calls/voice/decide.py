@@ -1,0 +1,142 @@
+"""The decision: a flow, where the call stands in it, and what the provider just asked -> what it is told to do.
+
+Pure. What only the outside can say (is an agent free? what did the application answer?) is asked for: `decide` returns an
+`Ask`, the caller finds it out and calls again with it in `Known`. The same arguments always give the same decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from calls.clock import Micros
+from calls.events import Direction, Event
+from calls.voice.actions import Action
+
+Waits: TypeAlias = Literal["", "menu", "queue", "dial", "bot", "record", "delegate", "over"]
+
+
+class Request(msgspec.Struct, kw_only=True):
+    """What a provider asks, in one shape whatever its dialect (`requests.read`).
+
+    `digits` None: the request has no such field (it may be the first); "": nothing was pressed. `step`, `visit`, `tries` come
+    from the address that we handed out, None from a bare one. `kind`: `ask` wants actions; `edge` only tells something
+    (DialCompleted, StreamStopped, …); `over` says that the call has ended;
+    """
+
+    call_sid: str
+    at: Micros
+    kind: Literal["ask", "edge", "over"] = "ask"
+    state: str = ""  # the sender's word
+    caller: str | None = None
+    called: str | None = None
+    direction: Direction | None = None
+    digits: str | None = None
+    timed_out: bool | None = None
+    step: str | None = None
+    visit: int | None = None
+    tries: int | None = None
+    aliases: list[str] = []  # other ids of the same call in the body
+    label: str | None = None  # clientRequestId
+    dial_answered: bool | None = None  # what the request itself says of the last dial
+    recording: bool = False  # it brings a recording
+
+
+class State(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """Where a call stands in a flow: JSON in one operational row, and (step, visit, tries) in every address we hand out.
+
+    `visit` counts answers that moved the call. `since` is when the step was entered (a queue's entry, a dial's start, a
+    gather's asking). `agent`, `offer`: who was dialled for the caller out of a queue.
+    """
+
+    step: str = ""
+    visit: int = 0
+    tries: int = 0
+    waits: Waits = ""
+    since: Micros = 0
+    queue: str | None = None
+    agent: str | None = None
+    offer: str | None = None
+    to: str | None = None
+    dial_answered: bool | None = None
+    bot: Literal["", "open", "handed_over", "ended", "failed"] = ""
+    served: bool = False  # an agent joined the caller in the queue's room
+    heard: str | None = None  # MiniVoice: the event id of the last call.gathered that was used
+
+
+class FreeAgent(msgspec.Struct, frozen=True):
+    """An agent reserved for this caller: dial `address` (a number or sip:) for `ring_s`."""
+
+    agent: str
+    address: str
+    ring_s: int
+    offer: str
+
+
+class InQueue(msgspec.Struct, frozen=True):
+    """What became of entering the queue: an agent to dial, a place in the room, or no room at all."""
+
+    agent: FreeAgent | None = None
+    full: bool = False
+    position: int | None = None
+
+
+class Delegated(msgspec.Struct, frozen=True):
+    """What the user's own application said: actions, or why it cannot be used."""
+
+    actions: list[Action] | None = None
+    xml: bool = False
+    fault: str = ""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What must be known before the decision. `queue`: enter it (Known.queue); `url`: forward the request (Known.delegated);
+    `digits`: MiniVoice's call.gathered for this visit, waited for within the deadline (Known.gathered)."""
+
+    what: Literal["queue", "delegate", "digits"]
+    step: str = ""
+    queue: str = ""
+    url: str = ""
+    timeout_ms: int = 0
+    since: Micros = 0
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    """MiniVoice's digits. `digits` "" and `timed_out`: nothing was pressed; `event_id` None: no webhook came in time."""
+
+    digits: str = ""
+    timed_out: bool = True
+    event_id: str | None = None
+
+
+class Known(msgspec.Struct, kw_only=True):
+    """The outside, as far as it has been asked. `address(step, visit, tries)` makes the absolute, tokened address of a step;
+    `events` is that of status callbacks, `audio(step)` that of the audio socket."""
+
+    now: Micros
+    address: Callable[[str, int, int], str]
+    events: str
+    audio: Callable[[str], str]
+    caller_id: str = ""  # the number called; used where a dial names none
+    queue: InQueue | None = None
+    delegated: Delegated | None = None
+    gathered: Gathered | None = None
+
+
+class Decision(msgspec.Struct, kw_only=True):
+    """`actions` in order; `xml` where they must be rendered so; `state` to keep; `facts` are of the answer (MenuEntered, …).
+
+    `menu`: the menu whose input the request is taken for (its digits belong to it); `masked`: its digits are sensitive.
+    `replay`: the request is behind: send the stored answer instead. `anomaly`: something to be shown on the journey.
+    """
+
+    actions: list[Action]
+    state: State
+    facts: list[Event] = []
+    xml: bool = False
+    menu: str | None = None
+    masked: bool = False
+    replay: bool = False
+    anomaly: str = ""

@@ -1,0 +1,171 @@
+"""A flow as data: named steps, each of one kind, whose targets are other steps. `compile_flow` is the only way to make one."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, TypeAlias
+
+import msgspec
+
+from calls.voice.actions import Action, Dialect, Method
+
+Engine: TypeAlias = Literal["scripted", "openai-realtime", "gemini-live", "url"]
+
+
+class Step(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What every step has. `TARGETS` names the fields that hold step names (besides a menu's `choices`)."""
+
+    TARGETS: ClassVar[tuple[str, ...]] = ()
+    kind: str
+
+
+class Menu(Step):
+    TARGETS = ("on_no_input", "on_invalid", "on_exhausted")
+    prompt: str | None = None
+    play: str | None = None
+    language: str | None = None
+    voice: str | None = None
+    digits: int = 1
+    timeout_s: int = 5
+    finish_on_key: str = "#"
+    choices: dict[str, str] = {}
+    on_no_input: str | None = None
+    on_invalid: str | None = None
+    retries: int = 3
+    on_exhausted: str | None = None
+    sensitive: bool = False
+
+
+class SayStep(Step):
+    TARGETS = ("next",)
+    text: str
+    language: str | None = None
+    voice: str | None = None
+    next: str | None = None
+
+
+class PlayStep(Step):
+    TARGETS = ("next",)
+    url: str
+    loop: int | None = None
+    next: str | None = None
+
+
+class Hours(Step):
+    TARGETS = ("if_open", "if_closed")
+    open: list[str] = []
+    closed_on: list[str] = []
+    timezone: str | None = None  # None: the tenant's
+    if_open: str | None = None
+    if_closed: str | None = None
+
+
+class DialStep(Step):
+    TARGETS = ("next", "on_no_answer")
+    to: str | list[str]
+    caller_id: str | None = None
+    timeout_s: int = 30
+    record: bool | str | None = None
+    next: str | None = None
+    on_no_answer: str | None = None
+
+
+class QueueStep(Step):
+    TARGETS = ("on_timeout", "on_full")
+    queue: str
+    on_timeout: str | None = None
+    on_full: str | None = None
+
+
+class Bot(Step):
+    TARGETS = ("hand_over_to",)
+    engine: Engine = "scripted"
+    url: str | None = None  # somebody's own audio socket
+    sampling_rate: int = 16000
+    hand_over_after_ms: int = 5000  # scripted
+    hand_over_to: str | None = None
+    fallback_text: str | None = None
+    instructions: str | None = None  # what a model is told to be
+    voice: str | None = None
+    model: str | None = None
+
+
+class RecordStep(Step):
+    TARGETS = ("next",)
+    prompt: str | None = None
+    language: str | None = None
+    voice: str | None = None
+    max_length_s: int | None = None
+    timeout_s: int | None = None
+    finish_on_key: str | None = None
+    next: str | None = None
+    sensitive: bool = False
+
+
+class RedirectStep(Step):
+    url: str
+    method: Method | None = None
+
+
+class RejectStep(Step):
+    reason: Literal["rejected", "busy"] | None = None
+
+
+class HangupStep(Step):
+    pass
+
+
+class Actions(Step):
+    """Raw actions, as the account's provider has them; `parsed` is what they were read as."""
+
+    TARGETS = ("next",)
+    actions: list[dict[str, object]]
+    next: str | None = None
+    parsed: list[Action] = []
+
+
+class Delegate(Step):
+    TARGETS = ("fallback",)
+    url: str
+    timeout_ms: int = 2000
+    fallback: str | None = None
+
+
+KINDS: dict[str, type[Step]] = {
+    "menu": Menu, "say": SayStep, "play": PlayStep, "hours": Hours, "dial": DialStep, "queue": QueueStep, "bot": Bot,
+    "record": RecordStep, "redirect": RedirectStep, "reject": RejectStep, "hangup": HangupStep, "actions": Actions, "delegate": Delegate,
+}  # fmt: skip
+
+
+class FlowFault(msgspec.Struct, frozen=True):
+    """What is wrong with a flow. `step` "" where it is the flow's own; `field` may be "" (an unreachable step)."""
+
+    flow: str
+    step: str
+    field: str
+    detail: str
+
+    def __str__(self) -> str:
+        where = f"flows.{self.flow}" + (f".steps.{self.step}" if self.step else "") + (f".{self.field}" if self.field else "")
+        return f"{where}: {self.detail}"
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """A checked flow. `dialect` is that of the account's provider; `timezone` the tenant's."""
+
+    name: str
+    account: str
+    start: str
+    steps: dict[str, Step]
+    dialect: Dialect
+    form: Literal["json", "xml"] = "json"
+    timezone: str = "Africa/Nairobi"
+    queues: dict[str, QueueRules] = {}  # of every queue step, with defaults
+
+
+class QueueRules(msgspec.Struct, frozen=True):
+    """What a caller who enters a queue is told and offered (from `[queues.NAME]`)."""
+
+    music: str | None = None
+    announce: str | None = None
+    max_wait_s: float | None = None
+    max_waiting: int | None = None
