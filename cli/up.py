@@ -72,7 +72,7 @@ def plan(home: Home, settings: Settings, where: Where) -> Plan:
     """All roles on the given Postgres and Kafka."""
     http = http_address(settings)
     env = environment(settings, where)
-    found: addresses.Addresses = {"http": http, "database": where.database, "kafka": where.kafka, "pid": os.getpid()}
+    found: addresses.Addresses = {"http": http, "database": where.database, "kafka": where.kafka, "virtual": "", "pid": os.getpid()}
     return Plan(
         stack=where.stack,
         migrate=_safiri("migrate", ["migrate"], env),

@@ -10,13 +10,18 @@ from typing import TypedDict
 from runtime.problems import Missing
 from runtime.settings import Settings
 
+VIRTUAL = "virtual"  # an account's api_url that says so
+VENDORS = {"sautikit": "https://api.sautikit.com", "minivoice": "https://api.minivoice.eu"}
+
 
 class Addresses(TypedDict):
-    """Of one running stack. `pid` is that of `safiri up`, 0 where there is none (external)."""
+    """Of one running stack. `pid` is that of `safiri up`, 0 where there is none (external); `virtual` is the virtual
+    provider's, "" where no account is with it."""
 
     http: str
     database: str
     kafka: str
+    virtual: str
     pid: int
 
 
@@ -42,8 +47,28 @@ def find(settings: Settings) -> Addresses:
         "http": here["http"] if here else settings.public_url or f"http://{settings.http_host}:{settings.http_port}",
         "database": database or (here["database"] if here else ""),
         "kafka": kafka or (here["kafka"] if here else ""),
+        "virtual": settings.virtual_url or (here.get("virtual", "") if here else ""),
         "pid": here["pid"] if here else 0,
     }
+
+
+def api_url(settings: Settings, account: str) -> str:
+    """The base of an account's provider's REST (`{base}/v1/calls`); "" where there is none.
+
+    `virtual` is the virtual provider of this stack, which serves every account under its own path.
+    """
+    known = settings.accounts.get(account)
+    if known is None:
+        return ""
+    if known.api_url != VIRTUAL:
+        return (known.api_url or VENDORS.get(known.provider, "")).rstrip("/")
+    base = settings.virtual_url or (_running(settings.data_dir) or {}).get("virtual", "")
+    return f"{base.rstrip('/')}/{account}" if base else ""
+
+
+def virtual_accounts(settings: Settings) -> list[str]:
+    """Those whose provider is the virtual one."""
+    return [name for name, account in settings.accounts.items() if account.api_url == VIRTUAL]
 
 
 def _running(data_dir: Path) -> Addresses | None:

@@ -79,7 +79,9 @@ class Account(Section):
     # The vendor's pages contradict each other on these three: which one an account's provider really has is said here.
     originate_path: str = "/v1/calls"  # or /v1/calls/originate
     number_claim: Literal["numbers", "inventory", "id"] = "numbers"  # POST /v1/numbers, /v1/numbers/available/claim, /v1/numbers/{id}/claim
-    number_route: Literal["patch", "patch-routing", "put-routing"] = "patch"  # PATCH /v1/numbers/{id}, PATCH or PUT /v1/numbers/{id}/routing
+    number_route: Literal["patch", "patch-routing", "put-routing"] = (
+        "patch"  # PATCH /v1/numbers/{id}, PATCH or PUT /v1/numbers/{id}/routing
+    )
     number_route_field: Literal["routing_url", "voice_callback_url", "voice_url"] = "routing_url"
     retry_horizon_h: float = 33
     presume_ended_after_s: int = Field(default=6 * 3600, ge=1)
@@ -130,6 +132,7 @@ class Settings(BaseModel):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8070, ge=0, le=65535)
     public_url: str | None = None
+    virtual_url: str | None = None  # where `serve virtual` listens: the provider of accounts with api_url = "virtual"
     kafka_partitions: int = Field(default=12, ge=1)
     kafka_fsync: bool = False  # flush.messages=1 on the topics: an acknowledged delivery survives a power cut
     publish_deadline_ms: int = Field(default=2000, ge=50)
@@ -146,7 +149,7 @@ class Settings(BaseModel):
         return {"default", *self.tenants, *(account.tenant for account in self.accounts.values())}
 
 
-SCALARS = ("database_url", "kafka_bootstrap", "http_host", "http_port", "public_url", "kafka_partitions", "kafka_fsync",
+SCALARS = ("database_url", "kafka_bootstrap", "http_host", "http_port", "public_url", "virtual_url", "kafka_partitions", "kafka_fsync",
            "publish_deadline_ms", "spool_max_bytes", "voice_deadline_ms")  # fmt: skip
 
 

@@ -58,7 +58,7 @@ class Desk:
 
     def __init__(self, database_url: str) -> None:
         self.url, self.kafka = database_url, Kafka()
-        self.app = build(SETTINGS, {"http": "", "database": database_url, "kafka": "", "pid": 0}, log=self.kafka)
+        self.app = build(SETTINGS, {"http": "", "database": database_url, "kafka": "", "virtual": "", "pid": 0}, log=self.kafka)
         self.engine = sa.create_engine(sa.make_url(database_url).set(drivername="postgresql+psycopg"))
         self.tenant, self.other = f"t-{uuid.uuid4().hex[:8]}", f"o-{uuid.uuid4().hex[:8]}"
         self.key, self.other_key = self.new_key(self.tenant), self.new_key(self.other)

@@ -128,7 +128,7 @@ def test_metrics_say_lag_quarantine_and_restarts(desk: Desk, tmp_path: Any) -> N
     place(desk, desk.kafka.end)
     (tmp_path / "restarts.json").write_text('{"kafka": 2}')
     app = build(
-        SETTINGS.model_copy(update={"data_dir": tmp_path}), {"http": "", "database": desk.url, "kafka": "", "pid": 0}, log=desk.kafka
+        SETTINGS.model_copy(update={"data_dir": tmp_path}), {"http": "", "database": desk.url, "kafka": "", "virtual": "", "pid": 0}, log=desk.kafka
     )
     with TestClient(app) as http:
         text = http.get("/metrics").text
@@ -138,7 +138,7 @@ def test_metrics_say_lag_quarantine_and_restarts(desk: Desk, tmp_path: Any) -> N
 
 
 def test_while_postgres_is_away_answers_are_503_and_health_says_so() -> None:
-    addresses = {"http": "", "database": "postgresql://nobody:x@127.0.0.1:1/none", "kafka": "", "pid": 0}
+    addresses = {"http": "", "database": "postgresql://nobody:x@127.0.0.1:1/none", "kafka": "", "virtual": "", "pid": 0}
     with TestClient(build(SETTINGS, addresses, log=Kafka())) as http:  # type: ignore[arg-type]
         problem(http.get("/v1/journeys", headers={"Authorization": f"Bearer sfk_aaaaaaaa_{'b' * 43}"}), 503)
         assert http.get("/health/live").json() == {"status": "ok"}

@@ -36,7 +36,7 @@ def test_roles_start_after_the_schema_and_stop_in_order(up: Callable[..., Up]) -
     one = up().start()
     assert one.out.read_text() == f"ready {one.json('run')['http']}\n"
     assert one.json("run") | {"http": ""} == {
-        "http": "", "database": ADDRESSES["SAFIRI_DATABASE_URL"], "kafka": "127.0.0.1:1", "pid": one.own_pid
+        "http": "", "database": ADDRESSES["SAFIRI_DATABASE_URL"], "kafka": "127.0.0.1:1", "virtual": "", "pid": one.own_pid
     }  # fmt: skip
     all_started(one)
     assert one.trace()[0] == "migrate started"
