@@ -62,7 +62,8 @@ def api_url(settings: Settings, account: str) -> str:
         return ""
     if known.api_url != VIRTUAL:
         return (known.api_url or VENDORS.get(known.provider, "")).rstrip("/")
-    base = settings.virtual_url or (_running(settings.data_dir) or {}).get("virtual", "")
+    here = None if settings.virtual_url else _running(settings.data_dir)
+    base = settings.virtual_url or (here.get("virtual", "") if here else "")
     return f"{base.rstrip('/')}/{account}" if base else ""
 
 
