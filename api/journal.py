@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from calls.clock import to_micros
-from calls.events import Event, Unrecognised
-from calls.providers import PROVIDERS
+from calls.events import Event
+from calls.facts import facts
 from calls.providers.interface import Delivered
 
 metadata = sa.MetaData(schema="safiri")
@@ -50,13 +49,7 @@ def copies() -> sa.ColumnElement[int]:
 def facts_of(row: Any) -> list[Event]:
     """What a journal row states, by today's parser: at least one fact, and never an error."""
     at = to_micros(row.received_at)
-    lost = Unrecognised(call_sid=row.stream if row.stream_kind == "call" else "", at=at, reason="its dialect is not known here")
-    provider = PROVIDERS.get(row.provider)
-    if provider is None:
-        return [lost]
     headers = json.loads(row.headers) if row.headers else {}
     delivered = Delivered(body=row.body, content_type=row.content_type, headers=headers, received_at=at, account=row.account)
-    try:
-        return provider.parse(delivered) or [lost]
-    except Exception as error:  # noqa: BLE001  a fault of the parser must not hide what came
-        return [msgspec.structs.replace(lost, reason=f"our parser failed: {type(error).__name__}")]
+    stream = row.stream if row.stream_kind == "call" else ""
+    return facts(delivered, source=row.source, provider=row.provider, stream=stream)

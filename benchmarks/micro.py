@@ -16,6 +16,7 @@ from benchmarks.stack import CONFIG, SECRET, Folder
 from benchmarks.traffic import START, envelopes, hook_body
 from calls.configuration import Configuration
 from calls.envelope import Envelope, decode, encode
+from calls.facts import facts
 from calls.fold import fold
 from calls.history import Delivery
 from calls.masking import mask
@@ -23,7 +24,7 @@ from calls.providers import PROVIDERS, Delivered
 from calls.sample import JSON, morning
 from ingest.accept import Origin, envelope
 from projections import PROJECTIONS
-from projections.journal import Arrival, of_arrival, parse
+from projections.journal import Arrival, of_arrival
 from runtime.settings import Account
 
 CALLS = 200
@@ -88,7 +89,7 @@ def _parsing(made: list[Envelope], seconds: float) -> dict[str, tuple[str, float
 
 
 def _facts(provider: str, delivered: Delivered) -> object:
-    return parse(provider, delivered, "")
+    return facts(delivered, source="hook", provider=provider, stream="")
 
 
 def _projecting(made: list[Envelope], seconds: float) -> dict[str, tuple[str, float]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from calls import events as e
+from calls.building import MAIN, PERSON, Building, note
 from calls.clock import Micros
-from calls.fold_call import MAIN, PERSON, Building, note
 from calls.journey import Call, Leg, QueueVisit, Segment, SegmentKind
 from calls.parties import normalise
 
@@ -99,10 +99,21 @@ def _close_open(b: Building, call: Call) -> None:
             hold.ended_at = b.legs[name].ended_at or end
             b.legs[name].segments.append(hold)
     for leg in b.legs.values():
-        if leg.ended_at is None and end is not None:
+        if leg.leg in b.unreported:
+            _transferred(b, leg, end)
+        elif leg.ended_at is None and end is not None:
             leg.ended_at, leg.ended_by = max(end, leg.started_at), "unknown"
             b.whole = False
             note(b, "missing_end", f"leg {leg.leg}: its end was not received; it is closed with the call")
+
+
+def _transferred(b: Building, leg: Leg, end: Micros | None) -> None:
+    """A transfer of which the provider tells nothing: the call goes on with it unless it fails, and is over when it is."""
+    failed = isinstance(b.ended, e.CallFailed)
+    leg.answered_at = None if failed or end is None else leg.started_at
+    if end is not None:
+        leg.ended_at, leg.ended_by = max(end, leg.started_at), "unknown"
+        leg.cause = b.ended.reason if isinstance(b.ended, e.CallFailed) else None
 
 
 def _close_visits(b: Building, call: Call) -> None:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from calls.building import PERSON, UNREPORTED, Building
 from calls.clock import Micros, milliseconds
 from calls.configuration import Configuration, valid_at
 from calls.events import CallStarted, Event
 from calls.finish_call import Finished, finish
-from calls.fold_call import PERSON, Building, read
+from calls.fold_call import read
 from calls.history import Delivery, Families, families, reading_order, stand
 from calls.journey import Anomaly, Call, Durations, Journey, Leg, journey_id
 from calls.outcome import outcome_of, who_hung_up
 from calls.providers import PROVIDERS
 
-VERSION = 1  # of the fold's meaning: a change makes `safiri migrate` rebuild
+VERSION = 2  # of the fold's meaning: a change makes `safiri migrate` rebuild
 MOST_EVENTS = 10_000  # of one journey; later ones are kept and counted, but not folded
 SKEW: Micros = 300_000_000  # a delivery that happened this much after we received it has another clock
 
@@ -62,6 +63,7 @@ def _journey(
         if parts:
             finished[call] = _call(parts, tied.calls[call], aliases=tied.aliases, configuration=configuration, country=country)
     root = _root(finished, tied)
+    _too_late(root, finished)
     journey = _assembled(tenant, root, finished)
     journey.call_sids = sids
     journey.events = len(everything) + sum(len(lost.get(sid, ())) for sid in sids)
@@ -96,6 +98,19 @@ def _root(finished: dict[int, Finished], tied: Families) -> Finished:
         finished.items(),
         key=lambda item: (tied.parents.get(item[0]) in finished, item[1].call.started_at, item[1].call.call_sid),
     )[1]
+
+
+def _too_late(root: Finished, finished: dict[int, Finished]) -> None:
+    """An agent who was rung for a waiting caller and answered after that caller had gone has talked with nobody."""
+    gone = root.call.ended_at
+    if gone is None or not root.building.visits:
+        return
+    for part in finished.values():
+        begun, leg = part.building.started, part.main
+        rung = begun is not None and begun.parent_call_sid in (root.call.call_sid, *root.call.aliases) and part.call.started_at < gone
+        if rung and leg.kind == "agent" and leg.answered_at is not None and leg.answered_at >= gone:
+            leg.too_late = True
+            leg.segments = [segment for segment in leg.segments if segment.kind != "talk"]
 
 
 def _assembled(tenant: str, root: Finished, finished: dict[int, Finished]) -> Journey:
@@ -193,7 +208,7 @@ def _labels(journey: Journey, everything: list[Delivery]) -> None:
     for delivery in everything:
         for fact in delivery.facts:
             if fact.attributes:
-                journey.attributes = journey.attributes | fact.attributes
+                journey.attributes |= {name: value for name, value in fact.attributes.items() if name != UNREPORTED}
             if isinstance(fact, CallStarted):
                 labels |= {name: None for name in (fact.client_request_id, fact.journey_id) if name}
     journey.labels = list(labels)

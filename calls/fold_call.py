@@ -11,47 +11,9 @@ from collections.abc import Callable
 import msgspec
 
 from calls import events as e
+from calls.building import FAULTS, MAIN, UNREPORTED, Building, note
 from calls.clock import Micros
-from calls.configuration import Configuration
-from calls.journey import Anomaly, AnomalyCode, Leg, MenuStep, QueueVisit, Segment
-
-MAIN = "caller"  # the leg that every call has
-PERSON = ("agent", "external", "sip")
-
-
-class Building(msgspec.Struct):
-    """A call while its facts are read. `sid` is the id under which they are reported."""
-
-    sid: str
-    configuration: Configuration
-    first_at: Micros
-    started_at: Micros | None = None
-    started: e.CallStarted | None = None
-    seen: e.CallSeen | None = None
-    direction: e.Direction | None = None
-    answered_at: Micros | None = None
-    ended: e.Event | None = None  # CallEnded | CallFailed | CallPresumedEnded
-    ended_by: e.EndedBy = "unknown"
-    last_at: Micros = 0
-    legs: dict[str, Leg] = {}
-    current: dict[str, str] = {}  # the sender's leg id -> ours (a leg id used again is another leg)
-    uses: dict[str, int] = {}  # the sender's leg id -> the number of its last leg
-    open_segments: dict[str, Segment] = {}  # our leg id + kind
-    visits: list[QueueVisit] = []
-    left_early: dict[str, list[e.QueueLeft]] = {}  # left at the very instant of an entry that reads after it
-    menu: Segment | None = None
-    menu_name: str | None = None
-    menu_left_early: dict[str | None, Micros] = {}
-    menus: list[Segment] = []
-    steps: list[MenuStep] = []
-    waiting_step: MenuStep | None = None
-    joined_at: Micros | None = None
-    failure: e.CallFailed | None = None
-    handed_over: bool = False
-    hints: set[str] = set()
-    types: set[str] = set()
-    anomalies: list[Anomaly] = []
-    whole: bool = True
+from calls.journey import Leg, MenuStep, QueueVisit, Segment
 
 
 def read(building: Building, facts: list[tuple[e.Event, str]]) -> Building:
@@ -62,10 +24,6 @@ def read(building: Building, facts: list[tuple[e.Event, str]]) -> Building:
         if handler:
             handler(building, fact, event_id)
     return building
-
-
-def note(building: Building, code: AnomalyCode, detail: str, *event_ids: str) -> None:
-    building.anomalies.append(Anomaly(code, detail, [one for one in event_ids if one]))
 
 
 # ---------------------------------------------------------------- the call itself
@@ -113,6 +71,13 @@ def _presumed(b: Building, fact: e.CallPresumedEnded, _: str) -> None:
 
 def _unrecognised(b: Building, fact: e.Unrecognised, event_id: str) -> None:
     note(b, "unknown_event", f"{fact.name or 'a delivery'} is not understood: {fact.reason or 'kept as it came'}", event_id)
+
+
+def _answer(b: Building, fact: e.VoiceAnswer, event_id: str) -> None:
+    """Somebody heard something else than the flow would have said."""
+    if fact.fallback is not None:
+        code = fact.fault if fact.fault in FAULTS else "flow_fault"
+        note(b, code, fact.fallback, event_id)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- menus
@@ -202,6 +167,8 @@ def _leg(b: Building, name: str, at: Micros, *, fresh: bool) -> Leg:
 
 def _describe(b: Building, leg: Leg, fact: e.LegStarted | e.LegAnswered) -> None:
     leg.address = leg.address or fact.to
+    if fact.attributes and fact.attributes.get(UNREPORTED) is False:
+        b.unreported.add(leg.leg)
     leg.queue = leg.queue or fact.queue
     leg.agent = leg.agent or fact.agent or b.configuration.agents.get(leg.address or "")
     if fact.kind:
@@ -288,7 +255,7 @@ def _joined(b: Building, fact: e.ConferenceJoined, _: str) -> None:
 Handler = Callable[..., None]  # type: ignore[explicit-any]  # (what is being built, a fact of the key's own type, its account)
 HANDLERS: dict[type[e.Event], Handler] = {
     e.CallStarted: _started, e.CallSeen: _seen, e.CallAnswered: _answered, e.CallEnded: _ended, e.CallFailed: _failed,
-    e.CallPresumedEnded: _presumed, e.Unrecognised: _unrecognised,
+    e.CallPresumedEnded: _presumed, e.Unrecognised: _unrecognised, e.VoiceAnswer: _answer,
     e.MenuEntered: _menu_entered, e.MenuDigits: _menu_digits, e.MenuLeft: _menu_left,
     e.QueueEntered: _queue_entered, e.QueueLeft: _queue_left,
     e.LegStarted: _leg_started, e.LegAnswered: _leg_answered, e.LegEnded: _leg_ended,

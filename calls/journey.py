@@ -58,6 +58,7 @@ class Leg(msgspec.Struct):
     ended_by: EndedBy | None = None
     cause: str | None = None
     segments: list[Segment] = []
+    too_late: bool = False  # an agent who answered when the caller was gone: nobody talked
 
 
 class Call(msgspec.Struct):

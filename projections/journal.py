@@ -14,9 +14,9 @@ import psycopg
 
 from calls.clock import Micros, to_micros
 from calls.envelope import Envelope
-from calls.events import Event, Unrecognised
+from calls.facts import facts
 from calls.history import Delivery
-from calls.providers import PROVIDERS, Delivered
+from calls.providers import Delivered
 
 Stream = tuple[str, str]  # tenant, call SID
 
@@ -129,22 +129,11 @@ def _copies(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival]) -> set[Str
 # ---------------------------------------------------------------- reading it back
 
 
-def parse(provider: str, delivered: Delivered, stream: str) -> list[Event]:
-    """The facts of a delivery, at least one. A parser that fails is our bug: what it failed on is kept as unrecognised."""
-    known = PROVIDERS.get(provider)
-    try:
-        facts = known.parse(delivered) if known else []
-        reason = "" if known else f"no provider {provider!r}"
-    except Exception as error:  # noqa: BLE001  the journal is the truth: one bad parser must not stop the rest
-        facts, reason = [], f"the {provider} parser failed: {type(error).__name__}"
-    return facts or [Unrecognised(call_sid=stream, at=delivered.received_at, reason=reason or "nothing recognised")]
-
-
 def of_arrival(arrival: Arrival) -> Delivery:
     one = arrival.envelope
     delivered = Delivered(one.raw, one.content_type, one.headers, one.received_at, one.account)
-    facts = parse(one.provider, delivered, one.stream)
-    return Delivery(one.stream, one.account, one.provider, one.event_id, bytes.fromhex(one.digest), one.received_at, facts)
+    stated = facts(delivered, source=one.source, provider=one.provider, stream=one.stream)
+    return Delivery(one.stream, one.account, one.provider, one.event_id, bytes.fromhex(one.digest), one.received_at, stated)
 
 
 def history(cursor: psycopg.Cursor[Any], streams: Iterable[Stream]) -> dict[Stream, list[Delivery]]:
@@ -153,16 +142,17 @@ def history(cursor: psycopg.Cursor[Any], streams: Iterable[Stream]) -> dict[Stre
     if not asked:
         return {}
     cursor.execute(
-        "SELECT j.tenant, j.stream, j.account, j.provider, j.event_id, j.digest, j.received_at, j.content_type, j.headers, j.body "
+        "SELECT j.tenant, j.stream, j.account, j.provider, j.source, j.event_id, j.digest, j.received_at, j.content_type, j.headers, "
+        "j.body "
         "FROM unnest(%s::text[], %s::text[]) AS a (tenant, stream) "
         "JOIN safiri.journal j ON j.tenant = a.tenant AND j.stream = a.stream AND j.stream_kind = 'call'",
         ([tenant for tenant, _ in asked], [stream for _, stream in asked]),
         binary=True,
     )
     found: dict[Stream, list[Delivery]] = {}
-    for tenant, stream, account, provider, event_id, digest, received_at, content_type, headers, body in cursor:
+    for tenant, stream, account, provider, source, event_id, digest, received_at, content_type, headers, body in cursor:
         at: Micros = to_micros(received_at)
         delivered = Delivered(body, content_type, msgspec.json.decode(headers) if headers else {}, at, account)
-        facts = parse(provider, delivered, stream)
-        found.setdefault((tenant, stream), []).append(Delivery(stream, account, provider, event_id, digest, at, facts))
+        stated = facts(delivered, source=source, provider=provider, stream=stream)
+        found.setdefault((tenant, stream), []).append(Delivery(stream, account, provider, event_id, digest, at, stated))
     return found

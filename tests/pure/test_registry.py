@@ -107,6 +107,7 @@ def _example(field: msgspec.inspect.Field) -> Any:
     options = field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)
     examples: dict[type, Any] = {
         msgspec.inspect.IntType: 7, msgspec.inspect.BoolType: True, msgspec.inspect.StrType: "x", msgspec.inspect.DictType: {"a": "b"},
+            msgspec.inspect.ListType: ["x"],
     }  # fmt: skip
     words = [word for one in options if isinstance(one, msgspec.inspect.LiteralType) for word in one.values]
     return words[0] if words else next(example for known, example in examples.items() if any(isinstance(one, known) for one in options))
