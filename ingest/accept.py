@@ -95,6 +95,27 @@ class Log:
             await self.spool.append([_spooled(one) for one in left])
             self._wake.set()
 
+    async def append_soon(self, envelopes: Sequence[Envelope], within_s: float) -> None:
+        """Many at once, while somebody waits on the phone: Kafka has `within_s`, then they go to the spool together.
+
+        Kafka may have them all the same, later: a receipt counts once. Raises Retry where neither can take them.
+        """
+        left = list(envelopes)
+        if self.kafka_answers and left:
+            sent = [self.publisher.send(TOPICS[one.stream_kind], one.stream, encode(one)) for one in left]
+            try:
+                await asyncio.wait(sent, timeout=within_s)
+            finally:
+                for one in sent:
+                    if not one.done():
+                        one.add_done_callback(_told_too_late)
+            left = [one for one, done in zip(left, sent, strict=True) if not done.done() or done.exception()]
+            if left:
+                self._lost_kafka(Retry(f"not acknowledged within {within_s:.1f} s"))
+        if left:
+            await self.spool.append([_spooled(one) for one in left])
+            self._wake.set()
+
     def _lost_kafka(self, error: Exception) -> None:
         if self.kafka_answers:
             log.warning("kafka does not answer, spooling", reason=str(error) or type(error).__name__)
@@ -154,6 +175,12 @@ class Log:
             await self._forwarder
         await self.publisher.close()
         self.spool.close()
+
+
+def _told_too_late(done: asyncio.Future[None]) -> None:
+    """Nobody waits for it any more; asking for its failure keeps asyncio from complaining that nobody did."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _spooled(envelope: Envelope) -> Spooled:
