@@ -21,19 +21,19 @@ class Action(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, rena
 # ---------------------------------------------------------------- Sautikit (and, where it has the same, MiniVoice)
 
 
-class Say(Action):
+class Say(Action, frozen=True):
     text: str
     voice: str | None = None
     language: str | None = None
     loop: int | None = None
 
 
-class Play(Action):
+class Play(Action, frozen=True):
     url: str
     loop: int | None = None
 
 
-class GetDigits(Action):
+class GetDigits(Action, frozen=True):
     """Asks for keys. `action`: where they are posted (also fetched without any after `timeout` seconds)."""
 
     timeout: int | None = None
@@ -43,7 +43,7 @@ class GetDigits(Action):
     action: str | None = None
 
 
-class Dial(Action):
+class Dial(Action, frozen=True):
     """Exactly one of number, numbers (rung together) and sip."""
 
     number: str | None = None
@@ -54,7 +54,7 @@ class Dial(Action):
     record: str | None = None
 
 
-class Conference(Action):
+class Conference(Action, frozen=True):
     name: str
     flags: str | None = None
     max_participants: int | None = None
@@ -72,7 +72,7 @@ class Conference(Action):
     num_digits: int | None = None
 
 
-class Record(Action):
+class Record(Action, frozen=True):
     action: str | None = None
     method: Method | None = None
     timeout: int | None = None
@@ -84,21 +84,21 @@ class Record(Action):
     trim: str | None = None  # XML only
 
 
-class Redirect(Action):
+class Redirect(Action, frozen=True):
     url: str
     method: Method | None = None
     max_redirects: int | None = None  # MiniVoice
 
 
-class Reject(Action):
+class Reject(Action, frozen=True):
     reason: Literal["rejected", "busy"] | None = None
 
 
-class Hangup(Action):
+class Hangup(Action, frozen=True):
     pass
 
 
-class Stream(Action):
+class Stream(Action, frozen=True):
     url: str
     track: Literal["inbound_track", "outbound_track", "both_tracks"] | None = None
     connect: bool | None = None
@@ -112,7 +112,7 @@ class Stream(Action):
     status_events: str | None = None
 
 
-class AiAgent(Action):
+class AiAgent(Action, frozen=True):
     agent_id: str
     revision: int | None = None
     variables: dict[str, str] | None = None
@@ -125,11 +125,11 @@ class AiAgent(Action):
 # ---------------------------------------------------------------- MiniVoice's own (snake_case in JSON)
 
 
-class MiniAction(Action, rename=None):
+class MiniAction(Action, frozen=True, rename=None):
     """A verb that only MiniVoice has. say, redirect, conference and gather are rendered from Say, Redirect, Conference, GetDigits."""
 
 
-class Gather(MiniAction):
+class Gather(MiniAction, frozen=True):
     prompt: str | None = None
     num_digits: int | None = None
     min_digits: int | None = None
@@ -138,61 +138,61 @@ class Gather(MiniAction):
     finish_on_key: str | None = None
 
 
-class Transfer(MiniAction):
+class Transfer(MiniAction, frozen=True):
     """`destination` is E.164 or a SIP URI; read from `to` as well, as the vendor's own sample has it."""
 
     destination: str
     from_: str | None = msgspec.field(default=None, name="from")
 
 
-class Bridge(MiniAction):
+class Bridge(MiniAction, frozen=True):
     destination: str
     from_: str | None = msgspec.field(default=None, name="from")
     timeout_seconds: int | None = None
 
 
-class MiniConference(MiniAction):
+class MiniConference(MiniAction, frozen=True):
     room: str
     mute: bool | None = None
     end_on_exit: bool | None = None
 
 
-class StartRecording(MiniAction):
+class StartRecording(MiniAction, frozen=True):
     pass
 
 
-class StopRecording(MiniAction):
+class StopRecording(MiniAction, frozen=True):
     pass
 
 
-class StartStream(MiniAction):
+class StartStream(MiniAction, frozen=True):
     stream_url: str
     track: Literal["inbound", "outbound", "both"] | None = None
 
 
-class StopStream(MiniAction):
+class StopStream(MiniAction, frozen=True):
     stream_url: str | None = None
     track: Literal["inbound", "outbound", "both"] | None = None
 
 
-class SendDigits(MiniAction):
+class SendDigits(MiniAction, frozen=True):
     digits: str
     pause_before_ms: int | None = None
 
 
-class Hold(MiniAction):
+class Hold(MiniAction, frozen=True):
     pass
 
 
-class Resume(MiniAction):
+class Resume(MiniAction, frozen=True):
     pass
 
 
-class Mute(MiniAction):
+class Mute(MiniAction, frozen=True):
     direction: Literal["read", "write", "both"]
 
 
-class Unmute(MiniAction):
+class Unmute(MiniAction, frozen=True):
     direction: Literal["read", "write", "both"]
 
 
