@@ -1,0 +1,139 @@
+"""Every example of docs/examples, as its README tells it: the requests are sent to its flows, the answers and journeys must be those.
+
+A transcript is a block of kind `call`. `> POST /voice/flow name=value …` is a request (a form, or with GET a query; `{name}` an
+address captured before), `> hook {…}` a provider's webhook (NOW: this moment), `> audio {name}` the audio socket until it is closed; `<` lines are the
+answer, an action a line, in which `"{name}"` stands for one of our addresses; `= path value` is what the journey comes to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import time
+import tomllib
+import uuid
+import xml.sax.saxutils
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from running import eventually
+from websockets.sync.client import connect
+from whole import Stack
+
+from calls.clock import rfc3339
+from calls.providers import PROVIDERS
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+BLOCK = re.compile(r"^```call\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/safiri.toml"))
+
+
+class Talk:
+    """One transcript on the running service, against one example's account."""
+
+    def __init__(self, stack: Stack, name: str) -> None:
+        config = tomllib.loads((EXAMPLES / name / "safiri.toml").read_text())
+        (self.account, settings), = config["accounts"].items()
+        self.stack, self.secret, self.provider = stack, settings["signing_secrets"][0], PROVIDERS[settings["provider"]]
+        self.places: dict[str, str] = {}
+        self.sid = ""
+
+    def signed(self, body: bytes) -> dict[str, str]:
+        return self.provider.sign(body, self.secret, int(time.time()), uuid.uuid4().hex)
+
+    def place(self, text: str) -> str:
+        """A path, or what a captured address stands for."""
+        if not text.startswith("{"):
+            return text
+        url = urlsplit(self.places[text.strip("{}")])
+        return f"{url.path}?{url.query}"
+
+    def request(self, method: str, where: str, *pairs: str) -> Any:
+        fields = dict(pair.split("=", 1) for pair in pairs)
+        self.sid = self.sid or fields.get("sessionId") or fields.get("CallId") or fields.get("call_id") or ""
+        path, body = self.place(where), urlencode(fields)
+        if method == "GET":
+            return self.stack.http.get(f"{path}{'&' if '?' in path else '?'}{body}", headers=self.signed(b""))
+        headers = {"content-type": "application/x-www-form-urlencoded", **self.signed(body.encode())}
+        return self.stack.http.post(path, content=body, headers=headers)
+
+    def hook(self, text: str) -> Any:
+        body = text.replace("NOW", rfc3339(time.time_ns() // 1000) or "").encode()
+        return self.stack.http.post(f"/hooks/{self.account}", content=body, headers={"content-type": "application/json", **self.signed(body)})
+
+    def audio(self, where: str) -> None:
+        url = self.stack.url.replace("http://", "ws://") + self.place(where)
+        with connect(url, subprotocols=["audio.drachtio.org"]) as line:  # type: ignore[list-item]
+            line.send(json.dumps({"callSid": self.sid}))
+            line.send(bytes(640))
+            heard = [frame for frame in line if isinstance(frame, bytes)]
+        assert heard, "the bot said nothing"
+
+    def expect(self, answer: Any, wanted: list[str]) -> None:
+        assert answer.status_code in (200, 202), answer.text
+        if wanted and wanted[0].startswith("<"):
+            said = answer.text[answer.text.index("<Response>") :].removeprefix("<Response>").removesuffix("</Response>")
+            self.same("".join(wanted), said, unescape=True)
+        elif wanted:
+            actions = [] if wanted == ["nothing"] else [json.loads(line) for line in wanted]
+            self.same(json.dumps(actions, sort_keys=True), json.dumps(answer.json()["actions"], sort_keys=True))
+
+    def same(self, wanted: str, said: str, *, unescape: bool = False) -> None:
+        pattern = re.sub(r"\\\{(\w+)\\\}", lambda found: f'(?P<{found[1]}>[^"<]+)', re.escape(wanted))
+        found = re.fullmatch(pattern, said)
+        assert found, f"wanted {wanted}\nheard  {said}"
+        self.places |= {name: xml.sax.saxutils.unescape(value) if unescape else value for name, value in found.groupdict().items()}
+
+
+def turns(transcript: str) -> Iterator[tuple[str, list[str]]]:
+    """(what is sent, the lines it is answered with)."""
+    sent: str | None = None
+    answer: list[str] = []
+    for line in transcript.splitlines():
+        if line.startswith(">  ") and sent is not None:
+            sent += " " + line[1:].strip()
+        elif line.startswith(">"):
+            if sent is not None:
+                yield sent, answer
+            sent, answer = line[1:].strip(), []
+        elif line.startswith("<"):
+            answer.append(line[1:].strip())
+    if sent is not None:
+        yield sent, answer
+
+
+@pytest.mark.parametrize(("name", "transcript"), [(name, block) for name in NAMES for block in BLOCK.findall((EXAMPLES / name / "README.md").read_text())])
+def test_an_example_does_what_it_says(stack: Stack, name: str, transcript: str) -> None:
+    talk = Talk(stack, name)
+    for sent, wanted in turns(transcript):
+        kind, _, rest = sent.partition(" ")
+        if kind == "hook":
+            talk.expect(talk.hook(rest), wanted)
+        elif kind == "audio":
+            talk.audio(rest)
+        else:
+            talk.expect(talk.request(kind, *shlex.split(rest)), wanted)
+    expectations = [line[1:].split(maxsplit=1) for line in transcript.splitlines() if line.startswith("=")]
+    eventually(lambda: comes_to(stack, talk.sid, expectations))
+
+
+def comes_to(stack: Stack, sid: str, expectations: list[list[str]]) -> bool:
+    """Whether the journey is what the transcript says."""
+    reply = stack.http.get(f"/v1/journeys/{sid}", headers={"authorization": f"Bearer {stack.key}"})
+    if reply.status_code != 200:
+        return False
+    for path, wanted in expectations:
+        found: Any = reply.json()
+        for part in path.split("."):
+            found = [one.get(part) for one in found] if isinstance(found, list) and not part.isdigit() else found[int(part) if part.isdigit() else part]
+        if json.dumps(found) != wanted and str(found) != wanted:
+            return False
+    return True
+
+
+def test_every_example_is_told() -> None:
+    assert len(NAMES) >= 5 and all(BLOCK.search((EXAMPLES / name / "README.md").read_text()) for name in NAMES)
