@@ -112,6 +112,7 @@ class EngineSettings(Section):
     api_key: Secret | None = None
     url: str | None = None
     model: str | None = None
+    max_call_s: float = Field(default=1800, gt=0)  # then the bot's part of a call is ended
 
 
 class Settings(BaseModel):
