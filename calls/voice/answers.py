@@ -29,7 +29,7 @@ def read(actions: object, dialect: Dialect, *, form: Form = "json", unreached: b
     faults = check(actions, dialect, form=form, unreached=unreached)
     if faults or not isinstance(actions, list):
         raise BadActions(faults)
-    return [_typed(one, dialect) for raw in actions if not isinstance(one := verb_of(raw, dialect), str)]
+    return [_typed(one, dialect) for raw in actions if not isinstance(one := verb_of(raw, dialect), Fault)]
 
 
 def read_body(body: bytes, content_type: str, dialect: Dialect) -> tuple[list[Action], bool]:
@@ -39,7 +39,7 @@ def read_body(body: bytes, content_type: str, dialect: Dialect) -> tuple[list[Ac
     """
     if len(body) > MAX_BYTES:
         raise BadActions([Fault("actions", f"the reply has {len(body)} bytes; {MAX_BYTES} are allowed")])
-    body = body.removeprefix(_BOM).strip()
+    body = body.removeprefix(_BOM).lstrip()
     if body[:1] == b"<" or ("xml" in content_type.lower() and body[:1] != b"{"):
         if dialect == "minivoice":
             raise BadActions([Fault("actions", 'the reply is XML, MiniVoice takes JSON only: answer {"actions": […]}')])
@@ -96,4 +96,4 @@ def _get_digits(fields: Fields) -> GetDigits:
 
 def _sautikit(raw: object) -> Action | None:
     one = verb_of(raw, "sautikit")
-    return None if isinstance(one, str) else _typed(one, "sautikit")
+    return None if isinstance(one, Fault) else _typed(one, "sautikit")

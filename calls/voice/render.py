@@ -65,9 +65,7 @@ def _get_digits(one: Action) -> object:
     assert isinstance(one, GetDigits)
     if not one.nested:
         return one
-    fields = {
-        name: value for name, field in _ASKING if (value := getattr(one, field)) is not None
-    }  # fmt: skip
+    fields: dict[str, object] = {name: value for name, field in _ASKING if (value := getattr(one, field)) is not None}
     fields["nested"] = _json(one.nested)
     return fields
 
@@ -124,8 +122,7 @@ def _xml(actions: Sequence[Action]) -> bytes:
 
 
 def _elements(actions: Sequence[Action]) -> str:
-    found = [_element(one) for one in actions if type(one) in _ELEMENTS]
-    return "".join(found)
+    return "".join([_element(one) for one in actions if type(one) in _ELEMENTS])
 
 
 def _element(one: Action) -> str:

@@ -20,6 +20,7 @@ __all__ = ["ENDS", "MAX_ACTIONS", "Fields", "cannot", "check", "verb_of"]
 Fields: TypeAlias = dict[str, object]
 
 MAX_ACTIONS = 50
+_NAME = 64  # what is shown of a name that somebody made up
 _NESTED = ("say", "play")
 _PROVIDERS: dict[Dialect, str] = {"sautikit": "Sautikit", "minivoice": "MiniVoice"}
 # What follows these is never run; the AI agent alone is refused for it by the provider itself.
@@ -52,28 +53,28 @@ def check(actions: object, dialect: Dialect, *, form: Form = "json", unreached: 
     for place, raw in enumerate(actions[:MAX_ACTIONS]):
         path = f"actions[{place}]"
         one = verb_of(raw, dialect)
-        if isinstance(one, str):
-            faults.append(Fault(path, one))
+        if isinstance(one, Fault):
+            faults.append(Fault(path + one.field, one.detail))
             verbs.append("")
             continue
         verbs.append(one[0])
-        faults.extend(_verb(one[0], one[1], dialect=dialect, path=f"{path}.{one[0]}", form=form))
+        faults.extend(_verb(one[0], one[1], dialect=dialect, path=f"{path}.{one[0][:_NAME]}", form=form))
     return faults + _order(verbs, dialect, unreached=unreached)
 
 
-def verb_of(raw: object, dialect: Dialect) -> tuple[str, Fields] | str:
-    """(verb, fields) of one action, keyed or (MiniVoice) typed; else what is wrong with it."""
+def verb_of(raw: object, dialect: Dialect) -> tuple[str, Fields] | Fault:
+    """(verb, fields) of one action, keyed or (MiniVoice) typed; else what is wrong with it, `field` counted from the action."""
     if not isinstance(raw, dict):
-        return f'must be an object such as {{"say": {{"text": "…"}}}}, not {called(raw)}'
+        return Fault("", f'must be an object such as {{"say": {{"text": "…"}}}}, not {called(raw)}')
     kind = raw.get("type")
     if dialect == "minivoice" and isinstance(kind, str):
         return kind, {name: value for name, value in raw.items() if name != "type"}
     if len(raw) != 1:
         names = ", ".join(f"`{name}`" for name in list(raw)[:3])
-        return f"must have exactly one verb, not {len(raw)}{f' ({names})' if names else ''}: give each verb an object of its own"
+        return Fault("", f"must have exactly one verb, not {len(raw)}{f' ({names})' if names else ''}: give each verb an object of its own")
     verb, fields = next(iter(raw.items()))
     if not isinstance(fields, dict):
-        return f"must be an object: write {{{str(verb)[:40]!r}: {{…}}}}, not {called(fields)}".replace("'", '"')
+        return Fault(f".{str(verb)[:_NAME]}", f"must be an object of fields ({{}} where it has none), not {called(fields)}")
     return str(verb), fields
 
 
@@ -103,7 +104,7 @@ def _unknown_verb(verb: str, dialect: Dialect, form: Form) -> str:
 def _near(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, whatever its case and underscores."""
     plain = {one.lower().replace("_", ""): one for one in known}
-    found = get_close_matches(word[:64].lower().replace("_", "").replace("-", ""), plain, n=1, cutoff=0.6)
+    found = get_close_matches(word[:_NAME].lower().replace("_", "").replace("-", ""), plain, n=1, cutoff=0.6)
     return plain[found[0]] if found else ""
 
 
@@ -113,7 +114,7 @@ def _fields(fields: Fields, shape: Shape, *, path: str, form: Form) -> list[Faul
     for name, value in fields.items():
         rule = shape.xml.get(name) if form == "xml" and name in shape.xml else shape.fields.get(name)
         if rule is None:
-            faults.append(Fault(f"{path}.{str(name)[:64]}", _unknown_field(str(name), shape)))
+            faults.append(Fault(f"{path}.{str(name)[:_NAME]}", _unknown_field(str(name), shape)))
         elif value is None:
             continue
         elif isinstance(rule, Shape):
@@ -141,14 +142,14 @@ def _unknown_field(name: str, shape: Shape) -> str:
 
 def _nested(value: object, path: str, *, form: Form) -> list[Fault]:
     if not isinstance(value, list) or len(value) > MAX_ACTIONS:
-        return [Fault(path, f"must be a list of at most {MAX_ACTIONS} say and play, not {called(value)}")]
+        return [Fault(path, f"must be a list of at most {MAX_ACTIONS} say and play")]
     faults: list[Fault] = []
     for place, raw in enumerate(value):
         one, here = verb_of(raw, "sautikit"), f"{path}[{place}]"
-        if isinstance(one, str):
-            faults.append(Fault(here, one))
+        if isinstance(one, Fault):
+            faults.append(Fault(here + one.field, one.detail))
         elif one[0] not in _NESTED:
-            faults.append(Fault(f"{here}.{one[0][:64]}", "cannot be inside getDigits, only say and play can: put it after getDigits"))
+            faults.append(Fault(f"{here}.{one[0][:_NAME]}", "cannot be inside getDigits, only say and play can: put it after getDigits"))
         else:
             faults.extend(_verb(one[0], one[1], dialect="sautikit", path=f"{here}.{one[0]}", form=form))
     return faults

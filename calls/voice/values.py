@@ -122,7 +122,7 @@ def list_of(each: Value, *, most: int) -> Value:
         if not isinstance(value, list) or not 1 <= len(value) <= most:
             return f"must be a list of 1 to {most}"
         found = next(((place, why) for place, one in enumerate(value) if (why := each.wrong(one))), None)
-        return f"holds at place {found[0]} what {found[1]}" if found else ""
+        return f"{found[1]} (the value at place {found[0]} does not hold)" if found else ""
 
     return Value("list", wrong)
 
