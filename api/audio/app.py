@@ -13,11 +13,12 @@ from urllib.parse import parse_qs
 import msgspec
 from prometheus_client import Counter, Gauge
 
-from api.audio.call import LARGEST_MESSAGE, LONGEST_ID, AudioCall, Receive
+from api.audio.call import LARGEST_MESSAGE, AudioCall, Receive
 from api.audio.engine import Ending, Maker
 from api.audio.engines import ENGINES
 from api.audio.line import AHEAD_S, Send
 from api.audio.telling import Append, MarkBot, Telling
+from calls.providers.reading import identifier
 from calls.voice.flow import Bot, Flow
 from runtime.problems import Refused
 from runtime.settings import EngineSettings, Settings
@@ -113,8 +114,8 @@ class Audio:
         query = parse_qs(scope["query_string"].decode("latin-1"), errors="replace", max_num_fields=50)
         call_sid, step_name, given = (query.get(name, [""])[0] for name in ("c", "s", "k"))
         self._verify(flow, given, call_sid, step_name)
-        if len(call_sid) > LONGEST_ID:
-            raise Refused(400, "Invalid call", f"a call's id has at most {LONGEST_ID} characters")
+        if call_sid and identifier(call_sid) is None:
+            raise Refused(400, "Invalid call", "a call's id has at most 256 characters, none of them a control character")
         step_name = step_name or next((name for name, step in flow.steps.items() if isinstance(step, Bot) and not step.url), "")
         step = flow.steps.get(step_name)
         if not isinstance(step, Bot) or step.url or step.engine not in self.engines:

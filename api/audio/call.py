@@ -16,6 +16,7 @@ import structlog
 from api.audio.engine import Ending, Engine, Unavailable
 from api.audio.line import Line, Send
 from api.audio.telling import Telling
+from calls.providers.reading import first_id
 from calls.voice.flow import Bot
 
 log = structlog.get_logger()
@@ -24,7 +25,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 NAMED_WITHIN_S = 10.0
 DRAINED_WITHIN_S = 20.0  # the last sentence before a human is dialled
 LARGEST_MESSAGE = 256 << 10
-LONGEST_ID = 256
 NAMES = ("callSid", "sessionId", "call_sid", "call_id", "streamSid")
 GONE = Ending("failed", "the provider closed the socket")  # if the caller is still there, somebody must talk to them
 
@@ -154,10 +154,9 @@ def named_by(text: str) -> str:
     """The call that a text frame names, at its top or under `metadata` or `openMetadata`; "" where it names none."""
     fields = _object(text)
     for place in (fields, _object(fields.get("metadata")), _object(fields.get("openMetadata"))):
-        for name in NAMES:
-            value = place.get(name)
-            if isinstance(value, str) and 0 < len(value.strip()) <= LONGEST_ID:
-                return value.strip()
+        sid = first_id(place, NAMES)
+        if sid:
+            return sid
     return ""
 
 

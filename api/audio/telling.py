@@ -15,6 +15,7 @@ from calls.envelope import Envelope
 from calls.events import Attributes, BotEnded, BotHandedOver, BotStarted, BotTurn, Event
 from calls.masking import mask_text
 from calls.own import own
+from calls.providers.reading import text as plain
 
 log = structlog.get_logger()
 LEG = "bot"
@@ -44,8 +45,9 @@ class Telling:
         self._tell(BotStarted(call_sid=self.call_sid, at=_now(), leg=LEG, attributes={"engine": engine, "step": step}))
 
     def turn(self, role: str, text: str | None) -> None:
-        shown = mask_text(text.strip()[:LONGEST_TEXT]) if text else None
-        self._tell(BotTurn(call_sid=self.call_sid, at=_now(), leg=LEG, role=role, text=shown or None))
+        clean = plain(text)
+        shown = mask_text(clean[:LONGEST_TEXT]) if clean else None
+        self._tell(BotTurn(call_sid=self.call_sid, at=_now(), leg=LEG, role=role, text=shown))
 
     def over(self, reason: str, *, handed_over: bool, to: str | None, lost_ms: int) -> None:
         """`lost_ms`: of the caller's audio, that the engine did not take in time."""
