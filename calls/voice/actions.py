@@ -87,7 +87,7 @@ class Record(Action, frozen=True):
 class Redirect(Action, frozen=True):
     url: str
     method: Method | None = None
-    max_redirects: int | None = None  # MiniVoice
+    max_redirects: int | None = msgspec.field(default=None, name="max_redirects")  # MiniVoice
 
 
 class Reject(Action, frozen=True):

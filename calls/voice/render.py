@@ -106,7 +106,7 @@ def _escape(text: str) -> str:
 
 def _columns(kind: type[Action], but: str) -> _Attributes:
     pairs = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
-    return tuple((name, field) for name, field in pairs if name not in (but, "nested", "number", "numbers", "sip", "maxRedirects"))
+    return tuple((name, field) for name, field in pairs if name not in (but, "nested", "number", "numbers", "sip", "max_redirects"))
 
 
 _ASKING = _columns(GetDigits, "")
