@@ -36,12 +36,14 @@ CREATE TABLE safiri.agents_now (
   since timestamptz NOT NULL,             -- of `state`
   idle_since timestamptz NOT NULL,        -- the longest idle is rung first; reset by becoming available and by not answering
   rest_until timestamptz,                 -- did not answer: not rung again before
+  missed int NOT NULL DEFAULT 0,          -- rings not answered, one after the other
   wrap_until timestamptz,                 -- in wrap_up: available again then
   offer uuid,                             -- the offer that rings or has them; NULL = free
   PRIMARY KEY (tenant, agent)
 ) WITH (fillfactor = 60);
 
--- Callers in queues. A row goes when the caller was joined, left or hung up.
+-- Callers in queues. A row stays for a while after its caller was joined, left or hung up (`gone_at`): whoever looks for callers
+-- without a row must not take them for waiting.
 CREATE TABLE safiri.waiting (
   tenant text NOT NULL,
   account text NOT NULL,
@@ -55,9 +57,11 @@ CREATE TABLE safiri.waiting (
   entered_at timestamptz NOT NULL,
   leave_by timestamptz,                   -- max_wait_s
   offer uuid,                             -- the one agent who is being rung for them
+  sent_out_at timestamptz,                -- leave_by has passed: the provider was asked to end the room
+  gone_at timestamptz,
   PRIMARY KEY (tenant, account, call_sid)
 ) WITH (fillfactor = 60);
-CREATE INDEX waiting_queue_idx ON safiri.waiting (tenant, queue, priority DESC, entered_at);
+CREATE INDEX waiting_queue_idx ON safiri.waiting (tenant, queue, priority DESC, entered_at) WHERE gone_at IS NULL;
 
 -- One attempt to bring one agent to one caller: an intent before anything is asked of the provider.
 CREATE TABLE safiri.offers (
@@ -71,16 +75,16 @@ CREATE TABLE safiri.offers (
   address text NOT NULL,
   way text NOT NULL CHECK (way IN ('dial', 'call')),   -- the caller's call dials them, or they have a call of their own
   state text NOT NULL CHECK (state IN ('placing', 'ringing', 'talking', 'canceling', 'over')),
-  caller_id text,
+  caller_id text,                         -- what the agent's phone shows
+  entered_at timestamptz NOT NULL,        -- the caller into the queue: kept where a dial fails and they wait on
   agent_call_sid text,                    -- of the call placed (way = call)
   agent_aliases text[] NOT NULL DEFAULT '{}',
   offered_at timestamptz NOT NULL,
   ring_until timestamptz NOT NULL,
   taken_at timestamptz,
   over_at timestamptz,
-  result text,
-  tried int NOT NULL DEFAULT 0,           -- requests to the provider, all under one idempotency key
-  next_try_at timestamptz,
+  result text,                            -- why it is (to be) over: answered, no_answer, busy, caller_gone, …
+  placer int,                             -- the worker that asks the provider: it holds the advisory lock of this number
   seen_seq bigint NOT NULL DEFAULT 0      -- of the journal: what became of the call placed
 ) WITH (fillfactor = 60);
 CREATE INDEX offers_open_idx ON safiri.offers (state) WHERE state <> 'over';
@@ -99,6 +103,7 @@ CREATE TABLE safiri.orders (
   agent text,
   client_request_id text,
   state text NOT NULL CHECK (state IN ('placing', 'placed', 'refused', 'answered', 'over')),
+  claimed_until timestamptz NOT NULL,     -- whoever places it does so until then; afterwards the next who asks may
   status int,                             -- of our answer, once it is known
   answer text,
   call_sid text,
@@ -106,6 +111,7 @@ CREATE TABLE safiri.orders (
   made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (tenant, key)
 );
+CREATE INDEX orders_made_idx ON safiri.orders (made_at);
 
 -- What the transactions above have to say to the log; the worker sends it and takes it away.
 CREATE TABLE safiri.outbox (

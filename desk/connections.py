@@ -1,0 +1,121 @@
+"""Few connections to Postgres for asyncio, and nobody waits for them longer than they said.
+
+psycopg's own pool waits for minutes between two attempts at a server that was away; here every request tries, at most one in a
+second while the last one failed (the others are told at once), and a server that stands still costs its caller `within_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeAlias, TypeVar
+
+import psycopg
+
+from runtime.postgres import AWAY, CLASHED
+from runtime.problems import Retry
+
+Connection: TypeAlias = psycopg.AsyncConnection[Any]
+Answer = TypeVar("Answer")
+Work: TypeAlias = Callable[[Connection], Awaitable[Answer]]
+OPEN_S = 1.0  # after a failure, requests are refused at once for so long
+TRIES = 4  # where two transactions were in each other's way
+
+
+async def opened(database_url: str, *, name: str, statement_s: float = 15.0, autocommit: bool = True) -> Connection:
+    """A connection in UTC. Raises psycopg.OperationalError where Postgres does not answer within 3 s."""
+    options = f"-c timezone=UTC -c statement_timeout={int(statement_s * 1000)} -c idle_in_transaction_session_timeout=60000"
+    return await psycopg.AsyncConnection.connect(
+        database_url, autocommit=autocommit, application_name=f"safiri {name}", connect_timeout=3, options=options
+    )
+
+
+class Connections:
+    """`run` gives a piece of work a transaction. Opened on demand, `size` at most; belongs to the loop that first uses it."""
+
+    def __init__(self, database_url: str, *, name: str, size: int = 4, within_s: float = 5.0) -> None:
+        self.database_url, self.name, self.within_s = database_url, name, within_s
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[Connection] = []
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._closed_until = 0.0
+
+    async def run(self, work: Work[Answer], *, within_s: float | None = None) -> Answer:
+        """What `work` returns, committed. Raises Retry where Postgres is away, or not done within `within_s`.
+
+        Then nobody knows whether it was committed: it may be, a moment later.
+        """
+        patience = self.within_s if within_s is None else within_s
+        now = time.monotonic()
+        if now < self._closed_until:
+            raise Retry("Postgres did not answer a moment ago")
+        if self._closed_until:
+            self._closed_until = now + patience + OPEN_S  # one tries, the others wait for what it finds
+        task = asyncio.ensure_future(self._run(work))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        done, _ = await asyncio.wait({task}, timeout=patience)
+        if not done:
+            task.cancel()
+            self._closed_until = time.monotonic() + OPEN_S
+            raise Retry(f"Postgres did not answer within {patience:g} s")
+        return self._told(task)
+
+    def _told(self, task: asyncio.Task[Answer]) -> Answer:
+        try:
+            answer = task.result()
+        except (psycopg.errors.QueryCanceled, *CLASHED) as error:
+            self._closed_until = 0.0
+            raise Retry(f"Postgres is busy: {type(error).__name__}") from error
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+            raise Retry("the schema is not there yet: `safiri migrate` makes it") from error
+        except AWAY as error:
+            self._closed_until = time.monotonic() + OPEN_S
+            raise Retry(f"Postgres does not answer: {type(error).__name__}") from error
+        self._closed_until = 0.0
+        return answer
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, or asyncio would complain of one whose caller went away
+
+    async def _run(self, work: Work[Answer]) -> Answer:
+        async with self._slots:
+            for tries in range(1, TRIES + 1):
+                used = bool(self._idle)
+                connection = self._idle.pop() if used else await opened(self.database_url, name=self.name, statement_s=self.within_s)
+                try:
+                    return await self._in_transaction(connection, work)
+                except CLASHED:
+                    if tries == TRIES:
+                        raise
+                except AWAY:
+                    if not (used and connection.closed):
+                        raise
+                    await self._forget()  # the server was started again: none of those we kept is of use
+            raise AssertionError("unreachable")
+
+    async def _in_transaction(self, connection: Connection, work: Work[Answer]) -> Answer:
+        try:
+            async with connection.transaction():
+                return await work(connection)
+        finally:
+            if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                with suppress(Exception):
+                    await connection.close()
+            else:
+                self._idle.append(connection)
+
+    async def _forget(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            with suppress(Exception):
+                await connection.close()
+
+    async def close(self) -> None:
+        for task in list(self._under_way):
+            task.cancel()
+        await self._forget()

@@ -1,0 +1,74 @@
+"""Asks the providers' REST APIs: connections kept, what may pass tried again under one idempotency key, nobody waited for too long."""
+
+from __future__ import annotations
+
+import httpx
+import msgspec
+import stamina
+
+from calls.providers import rest
+from runtime.addresses import api_url
+from runtime.problems import Retry
+from runtime.settings import Settings
+
+PATIENCE_S = 5.0  # for one answer
+TRIES, TRYING_S = 5, 12.0
+
+
+class Away(Retry):
+    """The provider did not answer, or said that it cannot now, as often as it was asked."""
+
+
+class _Passing(Exception):
+    """A try that may go better next time."""
+
+
+class Answered(msgspec.Struct, frozen=True):
+    status: int
+    body: bytes
+
+
+class Provider:
+    """Asks for the accounts of the settings. Belongs to one event loop; nothing is connected before the first question."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._client: httpx.AsyncClient | None = None
+
+    async def ask(
+        self, account: str, asked: rest.Asked, *, key: str | None = None, tries: int = TRIES, trying_s: float = TRYING_S
+    ) -> Answered:  # fmt: skip
+        """The answer, whatever its status below 500 (but 429). `key`: the idempotency key of all tries. Raises Away."""
+        base = api_url(self.settings, account)
+        if not base:
+            raise Away("the virtual provider does not run here" if account in self.settings.accounts else f"no account {account!r}")
+        secret = self.settings.accounts[account].api_key
+        headers = rest.headers(secret.get_secret_value() if secret else None, idempotency_key=key)
+        content = None if asked.body is None else msgspec.json.encode(asked.body)
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        waits = {"wait_initial": 0.1, "wait_max": 2.0, "wait_jitter": 0.1}
+        try:
+            async for attempt in stamina.retry_context(on=_Passing, attempts=tries, timeout=trying_s, **waits):
+                with attempt:
+                    return await self._once(asked.method, base + asked.path, content=content, headers=headers)
+        except _Passing as error:
+            raise Away(f"{account}: {error}") from error
+        raise AssertionError("unreachable")
+
+    async def _once(self, method: str, url: str, *, content: bytes | None, headers: dict[str, str]) -> Answered:
+        if self._client is None:
+            limits = httpx.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=60)
+            self._client = httpx.AsyncClient(timeout=PATIENCE_S, limits=limits)
+        try:
+            answer = await self._client.request(method, url, content=content, headers=headers)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise _Passing(f"no answer ({type(error).__name__})") from error
+        if rest.Refusal(answer.status_code, "", "").passing:
+            refused = rest.refusal(answer.status_code, answer.content)
+            raise _Passing(f"answered {answer.status_code} {refused.code}".rstrip())
+        return Answered(answer.status_code, answer.content)
+
+    async def close(self) -> None:
+        if self._client:
+            await self._client.aclose()

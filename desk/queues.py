@@ -1,0 +1,240 @@
+"""Callers come into a queue, wait, are joined, go. Every function is one transaction's work.
+
+Whoever enters a queue holds its lock until the commit: so the first who came is the first who waits, and no more than
+`max_waiting` do. Agents are taken with SKIP LOCKED: two callers never wait for each other's agent, and never get the same.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from calls.clock import Micros, to_datetime
+from calls.events import AgentState, CallLinked, DispatchTaken, Event, QueueLeft
+from calls.rooms import PREFIX
+from calls.voice.decide import FreeAgent, InQueue
+from desk import offers
+from desk.connections import Connection
+from desk.interface import Caller, Joined
+from desk.offers import Offer
+from desk.outbox import say
+from runtime.settings import Queue, Settings
+
+CARRIED_S = 15  # a caller who is back this soon after a dial that failed has waited since before it
+FREE = """
+SELECT agent FROM safiri.agents_now WHERE tenant = %s AND agent = ANY(%s) AND state = 'available' AND offer IS NULL
+  AND (rest_until IS NULL OR rest_until <= clock_timestamp()) ORDER BY idle_since LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+_HOLD = """
+INSERT INTO safiri.waiting AS w (tenant, account, call_sid, flow, step, queue, caller, called, entered_at, leave_by)
+VALUES (%(tenant)s, %(account)s, %(call_sid)s, %(flow)s, %(step)s, %(queue)s, %(caller)s, %(called)s, %(entered_at)s, %(leave_by)s)
+ON CONFLICT (tenant, account, call_sid) DO UPDATE SET flow = excluded.flow, step = excluded.step, queue = excluded.queue,
+  caller = excluded.caller, called = excluded.called, entered_at = excluded.entered_at, leave_by = excluded.leave_by,
+  offer = NULL, sent_out_at = NULL, gone_at = NULL
+WHERE w.gone_at IS NOT NULL OR w.queue <> excluded.queue
+"""
+_BEFORE = """
+SELECT count(*) FROM safiri.waiting w, (SELECT priority, entered_at FROM safiri.waiting
+  WHERE tenant = %(tenant)s AND account = %(account)s AND call_sid = %(call_sid)s) mine
+WHERE w.tenant = %(tenant)s AND w.queue = %(queue)s AND w.gone_at IS NULL
+  AND (w.priority > mine.priority OR w.priority = mine.priority AND w.entered_at <= mine.entered_at)
+"""
+
+
+async def enter(connection: Connection, caller: Caller, *, settings: Settings, now: Micros, dial: bool) -> InQueue:
+    """An agent for the caller, or a place, or no room. The same call twice has the same."""
+    await _lock(connection, caller.tenant, caller.queue)
+    there, here = await _waits(connection, caller), await _open(connection, caller)
+    if there == caller.queue:
+        return InQueue(position=await _position(connection, caller))
+    dials = [one for one in here if one.way == "dial" and one.queue == caller.queue]
+    if dials:
+        return _dialled_agent(dials[0], settings)
+    if there is not None or here:  # they come from another queue, which nobody told us that they left
+        await left(connection, (caller.tenant, caller.account, caller.call_sid), settings=settings, now=now)
+    entered_at = await _entered(connection, caller, now)
+    if dial and not await _anybody_waits(connection, caller, now):
+        agent = await _free(connection, caller, settings)
+        if agent is not None:
+            made, said = await offers.reserve(connection, caller, settings=settings, agent=agent, entered_at=entered_at, now=now)
+            await offers.tell(connection, made, said, settings=settings, now=now)
+            return _dialled_agent(made, settings)
+    if await _full(connection, caller, settings):
+        return InQueue(full=True)
+    await _hold(connection, caller, settings=settings, entered_at=entered_at)
+    await connection.execute("SELECT pg_notify('desk', '')")
+    return InQueue(position=await _position(connection, caller))
+
+
+async def hold(connection: Connection, caller: Caller, *, settings: Settings, now: Micros) -> None:
+    """The caller was told to wait without anybody asking us: an agent who was reserved all the same is free again."""
+    await _lock(connection, caller.tenant, caller.queue)
+    said: list[Event] = []
+    for offer in await _open(connection, caller):
+        if offer.way == "dial":
+            said += await offers.end(connection, offer, settings=settings, result="unheard", now=now)
+    await _hold(connection, caller, settings=settings, entered_at=to_datetime(now))
+    await say(connection, *said, settings=settings, tenant=caller.tenant, account=caller.account, now=now)
+
+
+async def left(connection: Connection, call: tuple[str, str, str], *, settings: Settings, now: Micros) -> bool:
+    """The caller is gone or goes on. Whether that changed anything."""
+    tenant, account, call_sid = call
+    gone = await connection.execute(
+        "UPDATE safiri.waiting SET gone_at = %s, offer = NULL WHERE tenant = %s AND account = %s AND call_sid = %s AND gone_at IS NULL",
+        (to_datetime(now), *call),
+    )
+    said: list[Event] = []
+    mine = await offers.open_of(connection, tenant=tenant, account=account, call_sid=call_sid)
+    for offer in mine:
+        said += await offers.caller_gone(connection, offer, settings=settings, now=now)
+    if gone.rowcount or mine:
+        await say(connection, *said, settings=settings, tenant=tenant, account=account, now=now)
+    return bool(gone.rowcount or mine)
+
+
+async def dialled(connection: Connection, call: tuple[str, str, str], *, settings: Settings, answered: bool | None, now: Micros) -> None:
+    """The dial of a reserved agent is over. Where nobody says how, one that lasted as long as it may ring was not answered."""
+    tenant, account, call_sid = call
+    for offer in await offers.open_of(connection, tenant=tenant, account=account, call_sid=call_sid):
+        if offer.way != "dial":
+            continue
+        rang = to_datetime(now) - offer.ring_until
+        if answered is False or (answered is None and abs(rang) <= timedelta(seconds=1)):
+            said = await offers.fail(connection, offer, settings=settings, reason="no_answer", now=now)
+        else:
+            talked = answered is True or rang > timedelta(0)
+            result = "answered" if talked else "unknown"
+            said = await offers.end(connection, offer, settings=settings, result=result, talked=talked, now=now)
+        await offers.tell(connection, offer, said, settings=settings, now=now)
+
+
+async def answered(
+    connection: Connection, name: str, *, settings: Settings, call_sid: str, aliases: list[str], now: Micros
+) -> Joined:  # fmt: skip
+    """The agent who was rung for a waiting caller answered: who it is for, or nobody."""
+    offer = await offers.one(connection, name)
+    if offer is None or offer.state == "over":
+        return Joined()
+    if offer.state == "talking":
+        return _joined(offer)
+    links = await _learn(connection, offer, [call_sid, *aliases], now)
+    if offer.state == "canceling":
+        said = await offers.end(connection, offer, settings=settings, result=offer.result or "caller_gone", now=now)
+        await offers.tell(connection, offer, [*links, *said], settings=settings, now=now)
+        return Joined()
+    waits = await connection.execute(
+        "UPDATE safiri.waiting SET gone_at = %s WHERE tenant = %s AND account = %s AND call_sid = %s AND offer = %s AND gone_at IS NULL",
+        (to_datetime(now), offer.tenant, offer.account, offer.call_sid, offer.id),
+    )
+    if not waits.rowcount:
+        said = offers.failed(offer, "caller_gone", now) + await offers.end(
+            connection, offer, settings=settings, result="caller_gone", now=now
+        )
+        await offers.tell(connection, offer, [*links, *said], settings=settings, now=now)
+        return Joined()
+    await connection.execute("UPDATE safiri.offers SET state = 'talking', taken_at = %s WHERE id = %s", (to_datetime(now), offer.id))
+    await offers.tell(connection, offer, [*links, *_taken(offer, call_sid, now)], settings=settings, now=now)
+    return _joined(offer)
+
+
+def _joined(offer: Offer) -> Joined:
+    return Joined(call_sid=offer.call_sid, queue=offer.queue, agent=offer.agent, room=f"{PREFIX}{offer.call_sid}")
+
+
+def _taken(offer: Offer, agent_call_sid: str, now: Micros) -> list[Event]:
+    sid, queue, agent, theirs = offer.call_sid, offer.queue, offer.agent, offer.agent_call_sid or agent_call_sid
+    return [
+        QueueLeft(call_sid=sid, at=now, queue=queue, reason="answered"),
+        DispatchTaken(call_sid=sid, at=now, offer=str(offer.id), queue=queue, agent=agent, agent_call_sid=theirs),
+        AgentState(agent=agent, at=now, state="talking", reason="dispatch", queue=queue),
+    ]  # fmt: skip
+
+
+async def _learn(connection: Connection, offer: Offer, ids: list[str], now: Micros) -> list[Event]:
+    """Keeps ids of the agent's call that the provider did not tell when it took the order: they are of the caller's journey."""
+    new = [one for one in dict.fromkeys(ids) if one and one not in offer.ids]
+    if not new:
+        return []
+    offer.agent_aliases = [*offer.agent_aliases, *new]
+    await connection.execute("UPDATE safiri.offers SET agent_aliases = %s WHERE id = %s", (offer.agent_aliases, offer.id))
+    return [CallLinked(call_sid=one, at=now, to_call_sid=offer.call_sid) for one in new if one != offer.call_sid]
+
+
+# ---------------------------------------------------------------- entering
+
+
+async def _lock(connection: Connection, tenant: str, queue: str) -> None:
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 4))", (f"{len(tenant)}/{tenant}/{queue}",))
+
+
+async def _waits(connection: Connection, caller: Caller) -> str | None:
+    """The queue in which the caller waits, their row locked."""
+    found = await connection.execute(
+        "SELECT queue FROM safiri.waiting WHERE tenant = %s AND account = %s AND call_sid = %s AND gone_at IS NULL FOR UPDATE",
+        (caller.tenant, caller.account, caller.call_sid),
+    )
+    row = await found.fetchone()
+    return row[0] if row else None
+
+
+async def _open(connection: Connection, caller: Caller) -> list[Offer]:
+    return await offers.open_of(connection, tenant=caller.tenant, account=caller.account, call_sid=caller.call_sid)
+
+
+async def _entered(connection: Connection, caller: Caller, now: Micros) -> datetime:
+    """Since when the caller waits: a dial that failed a moment ago was part of it."""
+    at = to_datetime(now)
+    found = await connection.execute(
+        "SELECT entered_at FROM safiri.offers WHERE tenant = %s AND account = %s AND call_sid = %s AND queue = %s AND way = 'dial' "
+        "AND result <> 'answered' AND over_at > %s ORDER BY offered_at DESC LIMIT 1",
+        (caller.tenant, caller.account, caller.call_sid, caller.queue, at - timedelta(seconds=CARRIED_S)),
+    )
+    row = await found.fetchone()
+    return min(at, row[0]) if row else at
+
+
+async def _anybody_waits(connection: Connection, caller: Caller, now: Micros) -> bool:
+    found = await connection.execute(
+        "SELECT EXISTS (SELECT FROM safiri.waiting WHERE tenant = %s AND queue = %s AND gone_at IS NULL AND offer IS NULL "
+        "AND call_sid <> %s AND (leave_by IS NULL OR leave_by > %s))",
+        (caller.tenant, caller.queue, caller.call_sid, to_datetime(now)),
+    )
+    row = await found.fetchone()
+    return bool(row and row[0])
+
+
+async def _free(connection: Connection, caller: Caller, settings: Settings) -> str | None:
+    names = list(offers.agents_of(settings, caller.tenant, caller.queue))
+    row = await (await connection.execute(FREE, (caller.tenant, names))).fetchone() if names else None
+    return row[0] if row else None
+
+
+async def _full(connection: Connection, caller: Caller, settings: Settings) -> bool:
+    most = settings.queues.get(caller.queue, Queue()).max_waiting
+    if most is None:
+        return False
+    found = await connection.execute(
+        "SELECT count(*) FROM safiri.waiting WHERE tenant = %s AND queue = %s AND gone_at IS NULL", (caller.tenant, caller.queue)
+    )
+    row = await found.fetchone()
+    return bool(row and row[0] >= most)
+
+
+async def _hold(connection: Connection, caller: Caller, *, settings: Settings, entered_at: datetime) -> None:
+    longest = settings.queues.get(caller.queue, Queue()).max_wait_s
+    await connection.execute(_HOLD, {
+        "tenant": caller.tenant, "account": caller.account, "call_sid": caller.call_sid, "flow": caller.flow, "step": caller.step,
+        "queue": caller.queue, "caller": caller.caller, "called": caller.called, "entered_at": entered_at,
+        "leave_by": None if longest is None else entered_at + timedelta(seconds=longest),
+    })  # fmt: skip
+
+
+async def _position(connection: Connection, caller: Caller) -> int:
+    asked = {"tenant": caller.tenant, "account": caller.account, "call_sid": caller.call_sid, "queue": caller.queue}
+    row = await (await connection.execute(_BEFORE, asked)).fetchone()
+    return int(row[0]) if row else 1
+
+
+def _dialled_agent(offer: Offer, settings: Settings) -> InQueue:
+    known = settings.agents.get(offer.agent)
+    return InQueue(agent=FreeAgent(offer.agent, offer.address, int(known.ring_s) if known else 30, str(offer.id)))
