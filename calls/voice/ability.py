@@ -26,7 +26,7 @@ def cannot(action: Action, dialect: Dialect, *, form: Form = "json") -> str:
     if type(action) not in _AT_HOME:
         return f"Sautikit has no {_ABROAD.get(type(action), type(action).__name__)}"
     if form == "xml" and isinstance(action, act.AiAgent):
-        return "aiAgent exists only in JSON: leave out the format of the flow"
+        return 'aiAgent exists only in JSON: take `format = "xml"` out of the flow'
     return ""
 
 

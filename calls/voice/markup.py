@@ -82,7 +82,7 @@ def _action(element: _Element) -> Raw:
         return {f"<{element.tag[:64]}>": {}}
     fields: Raw = {}
     for name, value in element.attributes.items():
-        read = _attribute(verb, name, value)
+        read = _attribute(verb, name, value=value)
         if read is not None:
             fields[name] = read
     text = "".join(element.texts).strip()
@@ -95,7 +95,7 @@ def _action(element: _Element) -> Raw:
     return {verb: fields}
 
 
-def _attribute(verb: str, name: str, value: str) -> object:
+def _attribute(verb: str, name: str, *, value: str) -> object:
     """An attribute as its field has it; None for one that is not in the tables or is empty where a number or a flag belongs."""
     rule = _VERBS[verb].xml.get(name) or _VERBS[verb].fields.get(name)
     kind = getattr(rule, "kind", "")

@@ -81,7 +81,7 @@ def verb_of(raw: object, dialect: Dialect) -> tuple[str, Fields] | Fault:
 def _verb(verb: str, fields: Fields, *, dialect: Dialect, path: str, form: Form) -> list[Fault]:
     shape = SHAPES[dialect].get(verb)
     if shape is None:
-        return [Fault(path, _unknown_verb(verb, dialect, form))]
+        return [Fault(path, _unknown_verb(verb, dialect, form=form))]
     own = {name: value for name, value in fields.items() if not (shape.nested and name == "nested")}
     faults = _fields(own, shape, path=path, form=form)
     if shape.nested and fields.get("nested") is not None:
@@ -90,7 +90,7 @@ def _verb(verb: str, fields: Fields, *, dialect: Dialect, path: str, form: Form)
     return faults if further is None else faults + [Fault(f"{path}{name}", detail) for name, detail in further(fields)]
 
 
-def _unknown_verb(verb: str, dialect: Dialect, form: Form) -> str:
+def _unknown_verb(verb: str, dialect: Dialect, *, form: Form) -> str:
     provider, abroad = _PROVIDERS[dialect], _ABROAD[dialect].get(verb)
     if abroad:
         return f"is no verb of {provider}: {abroad}"

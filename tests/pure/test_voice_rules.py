@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,6 +238,14 @@ def test_the_tables_have_the_fields_of_the_structs(dialect: Dialect) -> None:
         told = {*shape.fields, *shape.xml, *(["nested"] if shape.nested else [])} - {"to"}  # read as `destination`
         assert told == set(kind.__struct_encode_fields__) - OF_THE_OTHER.get((dialect, verb), set()), verb
     assert set(TAGS) == set(SHAPES["sautikit"]) - {"aiAgent"}
+
+
+def test_the_page_names_every_verb_and_field() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "voice-actions.md").read_text(encoding="utf-8")
+    halves = dict(zip(("sautikit", "minivoice"), page.split("## MiniVoice"), strict=True))
+    for dialect, shapes in SHAPES.items():
+        names = {name for verb, shape in shapes.items() for name in (verb, *shape.fields, *shape.xml)}
+        assert {name for name in names if f"`{name}`" not in halves[dialect]} == set()
 
 
 ODD = st.recursive(
