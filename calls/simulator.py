@@ -114,6 +114,14 @@ def press(wish: Wish, *, nth: int, menu: MenuKeys) -> Pressed:
     return Pressed(dice.choice(menu.choices), after)
 
 
+def dialled(wish: Wish, nth: int) -> tuple[Result, int]:
+    """What becomes of the `nth` person (from 0) whom the flow dials for the caller, and after how many ms."""
+    if nth == 0:
+        return wish.dialled, wish.ring_ms
+    dice = random.Random(f"dial {wish.seed}/{nth}")
+    return _result(dice, 0.8), dice.randrange(100, 400)
+
+
 def picks_up(seed: int, *, agent: str, nth: int) -> tuple[bool, int]:
     """Whether the agent answers their `nth` ringing (from 0), and after how many ms; a phone that nobody takes rings a little longer."""
     dice = random.Random(f"rings {seed}/{agent}/{nth}")

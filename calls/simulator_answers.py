@@ -26,10 +26,10 @@ FIELDS: dict[str, frozenset[str]] = {verb: frozenset(fields.split()) for verb, f
 }.items()}  # fmt: skip
 REQUIRED = {"say": "text", "play": "url", "conference": "name", "redirect": "url", "stream": "url", "aiAgent": "agentId",
             "send_digits": "digits", "start_stream": "stream_url", "mute": "direction", "unmute": "direction"}  # fmt: skip
-MINI = frozenset(
-    """say gather redirect transfer bridge conference start_recording stop_recording start_stream stop_stream send_digits hold resume
-    mute unmute""".split()
-)
+MINI = frozenset({
+    "say", "gather", "redirect", "transfer", "bridge", "conference", "start_recording", "stop_recording", "start_stream", "stop_stream",
+    "send_digits", "hold", "resume", "mute", "unmute",
+})  # fmt: skip
 TEXT_OF = {"say": "text", "conference": "name"}  # what the text of an XML element is; of the others it is the url
 _ROOM = re.compile(r"[A-Za-z0-9.\-_]+")
 
@@ -84,7 +84,7 @@ def _sautikit(value: object) -> Do:
         raise BadAnswer(f"unknown verb {action.verb!r}")
     unknown = set(action.fields) - FIELDS[action.verb]
     if unknown:
-        raise BadAnswer(f"{action.verb} has no field {sorted(unknown)[0]!r}")
+        raise BadAnswer(f"{action.verb} has no field {min(unknown)!r}")
     _needed(action)
     _ruled(action)
     return action

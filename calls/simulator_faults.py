@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -43,7 +43,7 @@ def skew_ms(seed: int, faults: Collection[str]) -> int:
     return random.Random(f"skew {seed}").randrange(-400, 400) if "skew" in faults else 0
 
 
-def jittered(schedule: tuple[float, ...], seed: str) -> list[float]:
+def jittered(schedule: Sequence[float], seed: str) -> list[float]:
     """The pauses before each attempt, with full jitter in [0, base] as the vendor says."""
     dice = random.Random(f"retry {seed}")
     return [dice.uniform(0, base) for base in schedule]

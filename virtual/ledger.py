@@ -1,0 +1,107 @@
+"""What the provider keeps of an account beside its calls: wallet, statement and numbers."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TypedDict
+
+import msgspec
+
+from calls.clock import Micros, milliseconds, rfc3339
+from calls.simulator_trees import Tree
+from runtime.addresses import virtual_accounts
+from runtime.settings import Settings
+from virtual.line import Line
+
+CURRENCY = "KES"
+OUTBOUND_PER_MIN_MINOR = 300  # per second: 5 minor; incoming calls are free
+OPENING_MINOR = 10_000_000
+SPARE = 5  # numbers that may be claimed
+
+
+class Entry(TypedDict):
+    """One line of the statement."""
+
+    id: str
+    entry_type: str  # debit | credit
+    call_id: str | None
+    amount_minor: int
+    currency: str
+    description: str
+    created_at: str
+
+
+class Number(msgspec.Struct):
+    """`claimed_at` None: it may be claimed. `voice_url` None: it rings the flow that the configuration gives it."""
+
+    id: str
+    e164: str
+    claimed_at: Micros | None = None
+    voice_url: str | None = None
+    events_url: str | None = None
+
+
+class Wallet(msgspec.Struct):
+    balance_minor: int = OPENING_MINOR
+    threshold_minor: int = 50_000
+    entries: list[Entry] = []
+
+
+class Ledger:
+    """Per account."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.wallets: dict[str, Wallet] = {}
+        self.numbers: dict[str, list[Number]] = {}
+        for position, account in enumerate(virtual_accounts(settings)):
+            self.wallets[account] = Wallet()
+            own = settings.accounts[account].numbers or [_made_up(position, 0)]
+            spare = [_made_up(position, n) for n in range(1, SPARE + 1)]
+            self.numbers[account] = [*(_number(e164, claimed_at=1) for e164 in own), *(_number(e164) for e164 in spare)]
+
+    def number_of(self, tree: Tree) -> str:
+        """The number behind which the flow is: each has its own while there are enough."""
+        claimed = [number for number in self.numbers[tree.account] if number.claimed_at]
+        named = [number for number in claimed if (number.voice_url or "").rstrip("/").endswith(f"/voice/{tree.flow}")]
+        return (named or claimed)[sum(map(ord, tree.flow)) % len(named or claimed)].e164
+
+    def routed(self, account: str, e164: str) -> str | None:
+        """Where a number was routed to by REST, None where it was not."""
+        return next((number.voice_url for number in self.numbers[account] if number.e164 == e164), None)
+
+    def find(self, account: str, name: str) -> Number | None:
+        return next((number for number in self.numbers[account] if name in (number.id, number.e164)), None)
+
+    def settle(self, line: Line) -> None:
+        """One debit at hangup, per second begun, of an outgoing call that was answered; dialled far sides likewise."""
+        lived = line.lived
+        seconds = 0
+        if lived.direction == "outbound" and lived.answered_at and lived.ended_at:
+            seconds += -(-milliseconds(lived.answered_at, lived.ended_at) // 1000)
+        for far in lived.far:
+            if far.kind != "bot" and far.answered_at and far.ended_at:
+                seconds += -(-milliseconds(far.answered_at, far.ended_at) // 1000)
+        if seconds:
+            self.post(line.account, entry_type="debit", amount_minor=seconds * OUTBOUND_PER_MIN_MINOR // 60, at=line.now(), line=line)
+
+    def post(self, account: str, *, entry_type: str, amount_minor: int, at: Micros, line: Line | None = None) -> Entry:
+        wallet = self.wallets[account]
+        wallet.balance_minor += amount_minor if entry_type == "credit" else -amount_minor
+        entry: Entry = {
+            "id": str(uuid.uuid4()), "entry_type": entry_type, "call_id": line.id if line else None, "amount_minor": amount_minor,
+            "currency": CURRENCY, "description": f"call {line.session}" if line else "top-up", "created_at": rfc3339(at) or "",
+        }  # fmt: skip
+        wallet.entries.append(entry)
+        return entry
+
+
+def cost_minor(line: Line, entries: list[Entry]) -> int:
+    return sum(entry["amount_minor"] for entry in entries if entry["call_id"] == line.id)
+
+
+def _number(e164: str, *, claimed_at: Micros | None = None) -> Number:
+    return Number(str(uuid.uuid5(uuid.NAMESPACE_URL, e164)), e164, claimed_at)
+
+
+def _made_up(position: int, n: int) -> str:
+    return f"+2547099{position:02d}{n:03d}"
