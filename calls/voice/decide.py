@@ -1,142 +1,100 @@
 """The decision: a flow, where the call stands in it, and what the provider just asked -> what it is told to do.
 
 Pure. What only the outside can say (is an agent free? what did the application answer?) is asked for: `decide` returns an
-`Ask`, the caller finds it out and calls again with it in `Known`. The same arguments always give the same decision.
+`Ask`, the caller finds it out and calls again with it in `Known` (`told`). The same arguments always give the same decision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, TypeAlias
-
 import msgspec
 
-from calls.clock import Micros
-from calls.events import Direction, Event
-from calls.voice.actions import Action
+from calls.voice.actions import Hangup
+from calls.voice.enter import go
+from calls.voice.flow import Flow, Menu
+from calls.voice.position import (
+    Ask,
+    Decision,
+    Delegated,
+    FreeAgent,
+    Gathered,
+    InQueue,
+    Known,
+    Request,
+    State,
+    Waits,
+    told,
+)
+from calls.voice.resume import NATURALLY, resume
+from calls.voice.turn import Turn
 
-Waits: TypeAlias = Literal["", "menu", "queue", "dial", "bot", "record", "delegate", "over"]
-
-
-class Request(msgspec.Struct, kw_only=True):
-    """What a provider asks, in one shape whatever its dialect (`requests.read`).
-
-    `digits` None: the request has no such field (it may be the first); "": nothing was pressed. `step`, `visit`, `tries` come
-    from the address that we handed out, None from a bare one. `kind`: `ask` wants actions; `edge` only tells something
-    (DialCompleted, StreamStopped, …); `over` says that the call has ended;
-    """
-
-    call_sid: str
-    at: Micros
-    kind: Literal["ask", "edge", "over"] = "ask"
-    state: str = ""  # the sender's word
-    caller: str | None = None
-    called: str | None = None
-    direction: Direction | None = None
-    digits: str | None = None
-    timed_out: bool | None = None
-    step: str | None = None
-    visit: int | None = None
-    tries: int | None = None
-    aliases: list[str] = []  # other ids of the same call in the body
-    label: str | None = None  # clientRequestId
-    dial_answered: bool | None = None  # what the request itself says of the last dial
-    recording: bool = False  # it brings a recording
+__all__ = [
+    "Ask", "Decision", "Delegated", "FreeAgent", "Gathered", "InQueue", "Known", "Request", "State", "Waits", "decide", "told",
+]  # fmt: skip
+_NOWHERE = State()
 
 
-class State(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """Where a call stands in a flow: JSON in one operational row, and (step, visit, tries) in every address we hand out.
-
-    `visit` counts answers that moved the call. `since` is when the step was entered (a queue's entry, a dial's start, a
-    gather's asking). `agent`, `offer`: who was dialled for the caller out of a queue.
-    """
-
-    step: str = ""
-    visit: int = 0
-    tries: int = 0
-    waits: Waits = ""
-    since: Micros = 0
-    queue: str | None = None
-    agent: str | None = None
-    offer: str | None = None
-    to: str | None = None
-    dial_answered: bool | None = None
-    bot: Literal["", "open", "handed_over", "ended", "failed"] = ""
-    served: bool = False  # an agent joined the caller in the queue's room
-    heard: str | None = None  # MiniVoice: the event id of the last call.gathered that was used
+def decide(flow: Flow, state: State | None, request: Request, known: Known) -> Decision | Ask:
+    """What the provider is told. `state`: where the call stands as far as anybody remembers, None for a call never heard of."""
+    if request.kind != "ask":
+        return _told_only(flow, state, request)
+    stands = state if state is not None and state.visit else None
+    if request.step is not None and request.step in flow.steps:
+        return _at_step(flow, stands, request, known)
+    return _at_flow(flow, stands, request, known)
 
 
-class FreeAgent(msgspec.Struct, frozen=True):
-    """An agent reserved for this caller: dial `address` (a number or sip:) for `ring_s`."""
-
-    agent: str
-    address: str
-    ring_s: int
-    offer: str
-
-
-class InQueue(msgspec.Struct, frozen=True):
-    """What became of entering the queue: an agent to dial, a place in the room, or no room at all."""
-
-    agent: FreeAgent | None = None
-    full: bool = False
-    position: int | None = None
+def _told_only(flow: Flow, state: State | None, request: Request) -> Decision:
+    """An edge wants no actions; the end of the call is the end of its walk."""
+    state = state or _NOWHERE
+    if request.kind == "over":
+        state = msgspec.structs.replace(state, waits="over")
+    return Decision(actions=[], state=state, masked=_sensitive(flow, request.step or state.step))
 
 
-class Delegated(msgspec.Struct, frozen=True):
-    """What the user's own application said: actions, or why it cannot be used."""
-
-    actions: list[Action] | None = None
-    xml: bool = False
-    fault: str = ""
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """What must be known before the decision. `queue`: enter it (Known.queue); `url`: forward the request (Known.delegated);
-    `digits`: MiniVoice's call.gathered for this visit, waited for within the deadline (Known.gathered)."""
-
-    what: Literal["queue", "delegate", "digits"]
-    step: str = ""
-    queue: str = ""
-    url: str = ""
-    timeout_ms: int = 0
-    since: Micros = 0
+def _at_flow(flow: Flow, state: State | None, request: Request, known: Known) -> Decision | Ask:
+    """The flow's own address: a call's first request, digits of a provider that sends them there, or the same once more."""
+    if state is None or state.step not in flow.steps or (state.waits == "" and not request.doubtful):
+        return go(_turn(flow, state, request, known), flow.start)
+    if request.doubtful and request.digits is None:
+        return Decision(actions=[], state=state)
+    if state.waits == "delegate" or (request.digits is not None and state.waits in ("menu", "actions")):
+        return resume(_turn(flow, state, request, known), state)
+    if state.waits == "bot" and state.bot == "open":
+        return Decision(actions=[], state=state)  # the same answer would fork the audio a second time
+    return Decision(actions=[], state=state, replay=True, masked=_sensitive(flow, state.step))
 
 
-class Gathered(msgspec.Struct, frozen=True):
-    """MiniVoice's digits. `digits` "" and `timed_out`: nothing was pressed; `event_id` None: no webhook came in time."""
-
-    digits: str = ""
-    timed_out: bool = True
-    event_id: str | None = None
-
-
-class Known(msgspec.Struct, kw_only=True):
-    """The outside, as far as it has been asked. `address(step, visit, tries)` makes the absolute, tokened address of a step;
-    `events` is that of status callbacks, `audio(step)` that of the audio socket."""
-
-    now: Micros
-    address: Callable[[str, int, int], str]
-    events: str
-    audio: Callable[[str], str]
-    caller_id: str = ""  # the number called; used where a dial names none
-    queue: InQueue | None = None
-    delegated: Delegated | None = None
-    gathered: Gathered | None = None
+def _at_step(flow: Flow, state: State | None, request: Request, known: Known) -> Decision | Ask:
+    """The address of a step: one that we handed out (it names a visit), or one that somebody wrote down."""
+    step = request.step or ""
+    if state is not None and request.visit is not None and request.visit < state.visit:
+        return Decision(actions=[], state=state, replay=True, masked=_sensitive(flow, step))
+    turn = _turn(flow, state, request, known)
+    if state is not None and state.step == step and request.visit in (None, state.visit):
+        return _over(turn, state) if state.waits == "over" else resume(turn, state)
+    if request.visit is None and (request.digits is None or not isinstance(flow.steps[step], Menu)):
+        return go(turn, step)  # somebody sent the call here
+    waits = NATURALLY.get(type(flow.steps[step]))
+    if waits is None:
+        return go(turn, step)
+    seen = state if state is not None and state.step == step else _NOWHERE
+    return resume(turn, msgspec.structs.replace(seen, step=step, tries=request.tries or 0, waits=waits))
 
 
-class Decision(msgspec.Struct, kw_only=True):
-    """`actions` in order; `xml` where they must be rendered so; `state` to keep; `facts` are of the answer (MenuEntered, …).
+def _over(turn: Turn, state: State) -> Decision:
+    """The call has ended, and still somebody asks."""
+    menu = state.step if isinstance(turn.flow.steps[state.step], Menu) and turn.request.digits and turn.flow.dialect == "sautikit" else None
+    over = msgspec.structs.replace(state, visit=turn.visit)
+    return Decision(actions=[Hangup()], state=over, xml=turn.xml, menu=menu, masked=_sensitive(turn.flow, state.step))
 
-    `menu`: the menu whose input the request is taken for (its digits belong to it); `masked`: its digits are sensitive.
-    `replay`: the request is behind: send the stored answer instead. `anomaly`: something to be shown on the journey.
-    """
 
-    actions: list[Action]
-    state: State
-    facts: list[Event] = []
-    xml: bool = False
-    menu: str | None = None
-    masked: bool = False
-    replay: bool = False
-    anomaly: str = ""
+def _turn(flow: Flow, state: State | None, request: Request, known: Known) -> Turn:
+    said = max(state.visit if state else 0, request.visit or 0)
+    return Turn(
+        flow=flow, request=request, known=known, visit=said + 1, xml=flow.form == "xml", first=said == 0,
+        heard=state.heard if state else None,
+    )  # fmt: skip
+
+
+def _sensitive(flow: Flow, step: str) -> bool:
+    return bool(getattr(flow.steps.get(step), "sensitive", False))

@@ -1,4 +1,4 @@
-"""A flow as data: named steps, each of one kind, whose targets are other steps. `compile_flow` is the only way to make one."""
+"""A flow as data: named steps, each of one kind, whose targets are other steps. `check_flow.compile_flow` is the only way to make one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, TypeAlias
 import msgspec
 
 from calls.voice.actions import Action, Dialect, Method
+from calls.voice.hours import Opening
 
 Engine: TypeAlias = Literal["scripted", "openai-realtime", "gemini-live", "url"]
 
@@ -18,7 +19,7 @@ class Step(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     kind: str
 
 
-class Menu(Step):
+class Menu(Step, kw_only=True, frozen=True):
     TARGETS = ("on_no_input", "on_invalid", "on_exhausted")
     prompt: str | None = None
     play: str | None = None
@@ -35,7 +36,7 @@ class Menu(Step):
     sensitive: bool = False
 
 
-class SayStep(Step):
+class SayStep(Step, kw_only=True, frozen=True):
     TARGETS = ("next",)
     text: str
     language: str | None = None
@@ -43,23 +44,24 @@ class SayStep(Step):
     next: str | None = None
 
 
-class PlayStep(Step):
+class PlayStep(Step, kw_only=True, frozen=True):
     TARGETS = ("next",)
     url: str
     loop: int | None = None
     next: str | None = None
 
 
-class Hours(Step):
+class Hours(Step, kw_only=True, frozen=True):
     TARGETS = ("if_open", "if_closed")
     open: list[str] = []
     closed_on: list[str] = []
     timezone: str | None = None  # None: the tenant's
     if_open: str | None = None
     if_closed: str | None = None
+    opening: Opening | None = None  # what the texts were read as
 
 
-class DialStep(Step):
+class DialStep(Step, kw_only=True, frozen=True):
     TARGETS = ("next", "on_no_answer")
     to: str | list[str]
     caller_id: str | None = None
@@ -69,14 +71,14 @@ class DialStep(Step):
     on_no_answer: str | None = None
 
 
-class QueueStep(Step):
+class QueueStep(Step, kw_only=True, frozen=True):
     TARGETS = ("on_timeout", "on_full")
     queue: str
     on_timeout: str | None = None
     on_full: str | None = None
 
 
-class Bot(Step):
+class Bot(Step, kw_only=True, frozen=True):
     TARGETS = ("hand_over_to",)
     engine: Engine = "scripted"
     url: str | None = None  # somebody's own audio socket
@@ -89,7 +91,7 @@ class Bot(Step):
     model: str | None = None
 
 
-class RecordStep(Step):
+class RecordStep(Step, kw_only=True, frozen=True):
     TARGETS = ("next",)
     prompt: str | None = None
     language: str | None = None
@@ -101,20 +103,20 @@ class RecordStep(Step):
     sensitive: bool = False
 
 
-class RedirectStep(Step):
+class RedirectStep(Step, kw_only=True, frozen=True):
     url: str
     method: Method | None = None
 
 
-class RejectStep(Step):
+class RejectStep(Step, kw_only=True, frozen=True):
     reason: Literal["rejected", "busy"] | None = None
 
 
-class HangupStep(Step):
+class HangupStep(Step, kw_only=True, frozen=True):
     pass
 
 
-class Actions(Step):
+class Actions(Step, kw_only=True, frozen=True):
     """Raw actions, as the account's provider has them; `parsed` is what they were read as."""
 
     TARGETS = ("next",)
@@ -123,13 +125,15 @@ class Actions(Step):
     parsed: list[Action] = []
 
 
-class Delegate(Step):
+class Delegate(Step, kw_only=True, frozen=True):
     TARGETS = ("fallback",)
     url: str
     timeout_ms: int = 2000
     fallback: str | None = None
 
 
+# What is not written in a configuration but read out of it.
+READ = frozenset({"kind", "opening", "parsed"})
 KINDS: dict[str, type[Step]] = {
     "menu": Menu, "say": SayStep, "play": PlayStep, "hours": Hours, "dial": DialStep, "queue": QueueStep, "bot": Bot,
     "record": RecordStep, "redirect": RedirectStep, "reject": RejectStep, "hangup": HangupStep, "actions": Actions, "delegate": Delegate,
