@@ -11,12 +11,18 @@ import structlog
 import uvicorn
 
 from api.app import build
+from api.audio.app import SERVER as SOCKETS
+from api.audio.app import Audio
 from api.auth import needs
+from api.voice.app import Voice
+from cli.up import http_address
+from desk.desk import Desk
 from ingest.accept import Log
 from ingest.events import router as events
 from ingest.heads import BoundedHeads
 from ingest.webhooks import Hooks
 from runtime.addresses import find
+from runtime.flows import flows_of
 from runtime.problems import Missing
 from runtime.settings import Settings
 from runtime.telemetry import set_up_logs
@@ -44,6 +50,7 @@ async def _serve(settings: Settings) -> None:
     addresses = find(settings)
     if not (addresses["kafka"] and addresses["database"]):
         raise Missing("serve http needs SAFIRI_DATABASE_URL and SAFIRI_KAFKA_BOOTSTRAP")
+    flows = flows_of(settings)
     for warning in settings.warnings:
         log.warning(warning)
     accepting = Log(settings, addresses["kafka"])
@@ -51,17 +58,25 @@ async def _serve(settings: Settings) -> None:
         settings, addresses, routers=[events(accepting, settings, needs("write"))], spool=accepting.waiting,
         spool_open=lambda: accepting.spool.bytes < settings.spool_max_bytes,
     )  # fmt: skip
+    desk = Desk(settings, addresses["database"])
+    voice = Voice(
+        api, log_=accepting, settings=settings, flows=flows, desk=desk, database_url=addresses["database"],
+        public=settings.public_url or http_address(settings),
+    )  # fmt: skip
+    voice.inner = Audio(api, settings, flows, append=accepting.append_all, mark_bot=voice.positions.mark_bot)
     server = uvicorn.Server(
         uvicorn.Config(
-            Hooks(api, accepting, settings), host=settings.http_host, port=settings.http_port, http=BoundedHeads,
+            Hooks(voice, accepting, settings), host=settings.http_host, port=settings.http_port, http=BoundedHeads,
             access_log=False, log_level=logging.ERROR, server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=10,
-            limit_concurrency=4096, lifespan="on",
+            limit_concurrency=4096, lifespan="on", **SOCKETS,
         )
     )  # fmt: skip
     _settle_memory()
     try:
         await server.serve()
     finally:
+        await voice.close()
+        await desk.close()
         await accepting.close()
 
 

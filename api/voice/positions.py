@@ -101,7 +101,7 @@ class Positions:
 
     # ------------------------------------------------------------ what others know of the call
 
-    async def mark_bot(self, *, tenant: str, account: str, call_sid: str, flow: str, bot: Bot) -> None:
+    async def mark_bot(self, tenant: str, account: str, call_sid: str, flow: str, bot: Bot) -> None:
         """What became of the bot's audio. The first word on its end stands."""
         await self._mark(Key(tenant, account, call_sid, flow), {"bot": bot}, where="bot", among=["", "open"])
 
@@ -138,7 +138,8 @@ class Positions:
         return found
 
     async def _kept(self, asked: list[tuple[Key, Position]]) -> Sequence[bool]:
-        """Whether each stands. Of two for the same call the one that is further is written; sorted, so that no two processes wait for each other."""
+        """Whether each stands. Of two for the same call the one that is further is written; sorted, so that no two processes wait
+        for each other."""
         best: dict[Key, Position] = {}
         for key, position in asked:
             if key not in best or best[key].state.visit < position.state.visit:

@@ -1,0 +1,173 @@
+"""One request on /voice as it came over HTTP: its body, bounded in size and time; whether it may be believed; its fields.
+
+A body that is too large, too slow or no form and no JSON is a request all the same: somebody waits on the phone. It is answered
+with what its query says, or as a call of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import unquote, urlencode
+
+from api.voice.addresses import OURS, Addresses
+from api.voice.recorded import Heard, Origin, new_receipt
+from calls.clock import Micros
+from calls.providers import PROVIDERS
+from calls.providers.interface import NotUnderstood
+from calls.providers.reading import read_fields
+from calls.voice import requests
+from calls.voice.flow import Flow
+from calls.voice.position import Request
+from runtime.problems import Refused
+from runtime.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+LARGEST = 1 << 20
+MOST_HELD = 64 << 20  # bytes of bodies being read at one time
+MOST_FIELDS = 200  # of a query
+UNREAD_BYTES = 64 << 10  # kept of a body that nobody can read
+SIGNED_BY = {"sautikit": "x-sautikit-signature", "minivoice": "x-minivoice-signature"}
+
+
+class Gone(Exception):
+    """The sender went away before its body was complete."""
+
+
+class Line:
+    """One account as the voice handler knows it."""
+
+    __slots__ = ("account", "addresses", "number", "origin", "provider", "required", "secrets", "signed_by", "tenant")
+
+    def __init__(self, name: str, settings: Settings, public: str):
+        account = settings.accounts[name]
+        self.account, self.tenant = name, account.tenant
+        self.provider = PROVIDERS[account.provider]
+        self.secrets = [secret.get_secret_value() for secret in account.signing_secrets]
+        self.required = account.signature == "required"
+        self.signed_by = SIGNED_BY.get(account.provider, "")
+        self.number = account.numbers[0] if account.numbers else ""
+        self.addresses = Addresses(public, self.secrets)
+        self.origin = Origin(account.tenant, name, account.provider)
+
+    def verify(self, asked: Asked, *said: str) -> bool:
+        """Whether what the address says (`said`) is ours. Raises Refused (401) where the request cannot be believed at all.
+
+        `asked.signature` tells how it was found to be: verified, bare, token, or none where nothing is required.
+        """
+        ours = self.addresses.genuine(asked.ours.get("k", ""), *said)
+        if self.signed_by and self.signed_by in asked.headers and asked.body is not None:
+            verdict = self.provider.verify(asked.body, asked.headers, self.secrets, int(time.time()))
+            asked.signature = verdict.how if verdict.ok else "none"
+            if self.required and not verdict.ok:
+                raise Refused(
+                    401, "Not signed by this account", f"{verdict.how}; sign the raw body with one of the account's signing_secrets"
+                )
+        elif ours:
+            asked.signature = "token"
+        elif self.required:
+            raise Refused(401, "Not signed by this account", "sign the raw body, or ask at an address that our own answer named, unchanged")
+        return ours or not self.required
+
+
+class Asked:
+    """What came. `ours`: what an address of ours says; `query`: the rest of it, as it stands; `body` None: it was not read whole."""
+
+    __slots__ = ("body", "content_type", "fields", "headers", "method", "ours", "path", "query", "receipt", "signature", "unread")
+
+    def __init__(self, scope: Scope):
+        self.method, self.path = scope["method"], scope["path"]
+        self.headers: dict[str, str] = {}
+        for raw, value in scope["headers"]:
+            name = raw.decode("latin-1")
+            self.headers[name] = f"{self.headers[name]}, {value.decode('latin-1')}" if name in self.headers else value.decode("latin-1")
+        self.content_type = self.headers.get("content-type", "")
+        self.ours, self.query = _split((scope.get("query_string") or b"").decode("latin-1"))
+        self.body: bytes | None = b""
+        self.fields: dict[str, object] = {}
+        self.unread, self.signature, self.receipt = "", "none", new_receipt()
+
+    def request(self, *, at: Micros, step: str | None, believed: bool) -> Request:
+        """What is asked. `believed`: what our own address says is ours. A call that nobody can name is one of its own."""
+        query = self.query if not believed or not self.ours else "&".join([self.query, urlencode(self.ours)])
+        body = self.body or b""
+        request, self.fields = requests.read(
+            at=at, body=body, content_type=self.content_type, query=query, step=step, headers=self.headers
+        )  # fmt: skip
+        if body and (not self.fields or self.query) and not _is_read(body, self.content_type):
+            self.unread = body[:UNREAD_BYTES].decode("utf-8", "replace")
+        request.call_sid = request.call_sid or f"odd-{self.receipt}"
+        return request
+
+    def heard(self, flow: Flow | None) -> Heard:
+        """For the record. What nobody can read may hold what was typed: a flow with a sensitive step keeps none of it."""
+        unread = self.unread
+        if unread and flow is not None and any(getattr(step, "sensitive", False) for step in flow.steps.values()):
+            unread = f"({len(unread)} characters, not kept)"
+        return Heard(
+            method=self.method, path=self.path, content_type=self.content_type, fields=self.fields, unread=unread,
+            signature=self.signature, receipt=self.receipt,
+        )  # fmt: skip
+
+
+def _split(query: str) -> tuple[dict[str, str], str]:
+    """(what an address of ours says, the rest of the query as it came). Our names have one letter, and no provider's has."""
+    if not query:
+        return {}, ""
+    ours: dict[str, str] = {}
+    rest: list[str] = []
+    for pair in query.split("&", MOST_FIELDS):
+        if pair[1:2] == "=" and pair[0] in OURS:
+            ours.setdefault(pair[0], unquote(pair[2:]))
+        else:
+            rest.append(pair)
+    return ours, "&".join(rest)
+
+
+def _is_read(body: bytes, content_type: str) -> bool:
+    try:
+        read_fields(body, content_type)
+    except NotUnderstood:
+        return False
+    return True
+
+
+class Bodies:
+    """Reads bodies. (None, why) for one that is too large, too slow, or too much beside the others."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    async def read(self, receive: Receive, *, within_s: float) -> tuple[bytes | None, str]:
+        try:
+            async with asyncio.timeout(within_s):
+                message = await receive()
+                if message["type"] == "http.request" and not message.get("more_body"):
+                    body: bytes = message.get("body", b"")
+                    return (body, "") if len(body) <= LARGEST else (None, f"a body of more than {LARGEST} bytes")
+                return await self._chunks(receive, message)
+        except TimeoutError:
+            return None, f"the body did not come within {within_s:.1f} s"
+
+    async def _chunks(self, receive: Receive, message: MutableMapping[str, Any]) -> tuple[bytes | None, str]:
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                chunk = message.get("body", b"")
+                chunks.append(chunk)
+                size += len(chunk)
+                self.held += len(chunk)
+                if size > LARGEST or self.held > MOST_HELD:
+                    return None, f"a body of more than {LARGEST} bytes" if size > LARGEST else "too many large bodies at once"
+                if not message.get("more_body"):
+                    return b"".join(chunks), ""
+                message = await receive()
+        finally:
+            self.held -= size
