@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "lag": ("cli.lag", "command", "What is not yet projected."),
     "quarantine": ("cli.quarantine", "command", "What could not be understood, why, and again."),
     "asyncapi": ("cli.asyncapi", "command", "Print the AsyncAPI document of the log."),
+    "simulate": ("cli.simulate", "command", "The virtual provider rings this stack, and tells the truth."),
     "rebuild": ("cli.rebuild", "command", "Refold the journal beside the live tables, compare, switch."),
 }
 

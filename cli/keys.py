@@ -37,7 +37,7 @@ def create(settings: Settings, name: str, tenant: str, scope: Scope, as_json: bo
     known_tenant(settings, tenant)
     if not name.strip() or not name.isprintable():
         raise Refused(422, "Invalid name", "--name: give a name of printable characters")
-    with _transaction(settings) as connection:
+    with transaction(settings) as connection:
         key = keys.create(connection, name=name, tenant=tenant, scope=scope)
     if as_json:
         printed({"id": key.split("_")[1], "name": name, "tenant": tenant, "scope": scope, "key": key})
@@ -53,7 +53,7 @@ def list_(settings: Settings, as_json: bool) -> None:
     """List all keys, without their secrets."""
     from runtime import keys
 
-    with _transaction(settings) as connection:
+    with transaction(settings) as connection:
         found = keys.listing(connection)
     if as_json:
         shown = [{**row, "created_at": _time(row["created_at"]), "revoked_at": _time(row["revoked_at"])} for row in found]
@@ -72,7 +72,7 @@ def revoke(settings: Settings, identity: str) -> None:
     from runtime import keys
 
     short = identity.split("_")[1] if identity.startswith("sfk_") else identity
-    with _transaction(settings) as connection:
+    with transaction(settings) as connection:
         found = "\0" not in short and keys.revoke(connection, short)
     if not found:
         raise Refused(404, "Unknown key", f"no key has the id {short!r}; `safiri keys ls` lists them")
@@ -86,7 +86,7 @@ def _time(at: object) -> str | None:
 
 
 @contextmanager
-def _transaction(settings: Settings) -> Iterator[sa.Connection]:
+def transaction(settings: Settings) -> Iterator[sa.Connection]:
     """One that may write."""
     from api.database import away_is_retry
     from runtime.postgres import engine

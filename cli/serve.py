@@ -1,4 +1,4 @@
-"""`safiri serve http|projector|worker`: one role in the foreground, any number of each."""
+"""`safiri serve http|projector|worker|virtual`: one role in the foreground, any number of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cli.options import common
 from runtime.settings import Settings
 
 # role -> the module whose `run(settings)` is that role until SIGTERM.
-ROLES = {"http": "cli.http", "projector": "projections.consumer", "worker": "projections.worker"}
+ROLES = {"http": "cli.http", "projector": "projections.consumer", "worker": "projections.worker", "virtual": "virtual.server"}
 
 
 @click.command("serve")

@@ -53,7 +53,7 @@ def command(settings: Settings, port: int | None, stack: str | None) -> int:
         say(f"waited for the last start's {name} to end")
     for warning in settings.warnings:
         say(f"warning: {warning}")
-    chosen = settings.model_copy(update={"http_port": _http_port(home, settings, port)})
+    chosen = settings.model_copy(update={"http_port": _http_port(home, settings, port), "virtual_url": _virtual_url(home, settings)})
     try:
         run(home, plan(home, chosen, external or _embedded(home)), say)
     except Ended as ended:
@@ -71,8 +71,9 @@ def teller() -> Callable[[str], None]:
 def plan(home: Home, settings: Settings, where: Where) -> Plan:
     """All roles on the given Postgres and Kafka."""
     http = http_address(settings)
+    virtual = settings.virtual_url or ""
     env = environment(settings, where)
-    found: addresses.Addresses = {"http": http, "database": where.database, "kafka": where.kafka, "virtual": "", "pid": os.getpid()}
+    found: addresses.Addresses = {"http": http, "database": where.database, "kafka": where.kafka, "virtual": virtual, "pid": os.getpid()}
     return Plan(
         stack=where.stack,
         migrate=_safiri("migrate", ["migrate"], env),
@@ -80,6 +81,7 @@ def plan(home: Home, settings: Settings, where: Where) -> Plan:
             replace(_safiri("http", ["serve", "http"], env), answers=lambda: http_is_ready(http)),
             _safiri("projector", ["serve", "projector"], env),
             _safiri("worker", ["serve", "worker"], env),
+            *([replace(_safiri("virtual", ["serve", "virtual"], env), answers=lambda: http_is_ready(virtual))] if virtual else []),
         ],
         on_stack=lambda: addresses.write(home.path, found),
         on_ready=lambda: print(f"ready {http}", flush=True),
@@ -132,6 +134,11 @@ def _http_port(home: Home, settings: Settings, asked: int | None) -> int:
     return port
 
 
+def _virtual_url(home: Home, settings: Settings) -> str | None:
+    """Where the virtual provider is to listen; None where no account is with it."""
+    return f"http://127.0.0.1:{home.port('virtual')}" if addresses.virtual_accounts(settings) else None
+
+
 def environment(settings: Settings, where: Where) -> dict[str, str]:
     """What a role is told: the one code path of all modes is addresses in the environment."""
     told = {
@@ -142,6 +149,8 @@ def environment(settings: Settings, where: Where) -> dict[str, str]:
         "SAFIRI_HTTP_PORT": str(settings.http_port),
         "MALLOC_ARENA_MAX": "2",  # client libraries have many threads; glibc would keep an arena for each
     }
+    if settings.virtual_url:
+        told["SAFIRI_VIRTUAL_URL"] = settings.virtual_url
     if settings.config_path:
         told["SAFIRI_CONFIG"] = str(settings.config_path)
     return {**os.environ, **told}

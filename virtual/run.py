@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,15 @@ class Run:
         self.ended, self.done, self.failed = 0, False, ""
         self.took_s = 0.0
         self.truth: dict[str, Any] = {}
+        self.refused: list[str] = []
+        self.counts: Counter[str] = Counter()
         queues = {queue for tree in self.trees for queue in tree.queues.values()}
         self.staff = Staff(engine, key=order.key, queues=queues)
 
     async def go(self) -> None:
         """The whole morning. `failed` says why there was none."""
-        began, first_bug = time.monotonic(), len(self.engine.courier.refused)
+        began, courier = time.monotonic(), self.engine.courier
+        courier.refused, courier.counts = self.refused, self.counts
         self.engine.people.seed = self.seed
         for phone in self.engine.people.phones.values():
             phone.nth = 0
@@ -69,9 +73,9 @@ class Run:
             self.truth = self._truth()
         except Exception as error:  # noqa: BLE001  whoever asked for the run is told
             self.failed = f"{type(error).__name__}: {error}"
-        self.took_s = time.monotonic() - began
-        self.refused = self.engine.courier.refused[first_bug:]
-        self.done = True
+        finally:
+            self.took_s = time.monotonic() - began
+            self.done = True
 
     # ------------------------------------------------------------ callers
 
