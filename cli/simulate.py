@@ -21,7 +21,7 @@ LOOK_S = 0.25
 TELL_S = 5.0
 
 
-class Faults(click.ParamType):
+class Faults(click.ParamType[list[str]]):
     """`duplicates,reorder,…`"""
 
     name = "FAULT,…"
@@ -51,7 +51,7 @@ class Faults(click.ParamType):
 @as_json
 @common
 def command(
-    settings: Settings, calls: int, seed: int, rate: float | None, faults: list[str], truth: Path | None, accounts: tuple[str, ...],
+    settings: Settings, *, calls: int, seed: int, rate: float | None, faults: list[str], truth: Path | None, accounts: tuple[str, ...],
     retries: str, as_json: bool,
 ) -> int:  # fmt: skip
     """Ring the flows of accounts with api_url = "virtual", set their agents, and tell what came of it. Exit 1 if an answer was refused."""

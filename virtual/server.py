@@ -71,7 +71,7 @@ class Mornings:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         yield
-        for _, task in self.runs.values():
+        for _run, task in self.runs.values():
             task.cancel()
         await self.http.aclose()
 
