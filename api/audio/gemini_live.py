@@ -117,6 +117,7 @@ class Talk:
         self._transcribe(content.get("inputTranscription"), "caller")
         self._transcribe(content.get("outputTranscription"), "bot")
         if content.get("interrupted"):
+            self.resample = Resampler(self.rate, self.line.rate)
             await self.line.barge_in()
         else:
             for part in (content.get("modelTurn") or {}).get("parts") or []:

@@ -18,6 +18,7 @@ from calls.voice.flow import Bot
 from runtime.settings import EngineSettings
 
 OPENED_WITHIN_S = 5.0
+CLOSED_WITHIN_S = 0.3  # the caller waits meanwhile
 SET_UP_WITHIN_S = 10.0
 LARGEST = 8 << 20  # one message of a model: half a minute of speech as base64
 Message: TypeAlias = dict[str, Any]
@@ -57,8 +58,8 @@ async def dialled(url: str, headers: Mapping[str, str]) -> AsyncIterator[ClientC
     """The vendor's socket. Raises Unavailable where it cannot be opened; the address may hold a key, so it is never quoted."""
     try:
         socket = await connect(
-            url, additional_headers=headers, compression=None, open_timeout=OPENED_WITHIN_S, close_timeout=1, max_size=LARGEST,
-            ping_interval=20, ping_timeout=20,
+            url, additional_headers=headers, compression=None, open_timeout=OPENED_WITHIN_S, close_timeout=CLOSED_WITHIN_S,
+            max_size=LARGEST, ping_interval=20, ping_timeout=20,
         )  # fmt: skip
     except InvalidStatus as refused:
         raise Unavailable(f"the vendor answered {refused.response.status_code}") from None

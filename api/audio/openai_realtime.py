@@ -143,6 +143,7 @@ class Talk:
     async def _interrupted(self) -> None:
         """The vendor stops its answer by itself; it does not know how much of it was heard."""
         self.silenced = self.response
+        self.resample = Resampler(RATE, self.line.rate)
         unheard = await self.line.barge_in()
         if self.item and unheard:
             heard = max(0, int(self.said_ms) - unheard)

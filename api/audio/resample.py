@@ -26,7 +26,7 @@ class Resampler:
         self._up, self._down = to // shared, rate // shared
         self._taps = TAPS_DOWN if rate > 2 * to else TAPS
         self._phases = [_phase(p, self._up, self._down, self._taps) for p in range(self._up)]
-        self._kept = array("h", [0] * (self._taps - 1))
+        self._kept = array("h", [0] * (self._taps // 2 - 1))  # so that nothing is shifted
         self._odd = b""
 
     def __call__(self, pcm: bytes) -> bytes:

@@ -75,7 +75,7 @@ class Desk:
 
     async def until(self, probe: Any, within: float = 5) -> None:
         async with asyncio.timeout(within):
-            while not probe(self):
+            while not probe(self):  # noqa: ASYNC110  probes look at several things at once
                 await asyncio.sleep(0.005)
 
 
@@ -94,15 +94,15 @@ async def served(*flows: Flow, known: Settings | None = None, engines: Mapping[s
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     desk.port = listening.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(desk.app, lifespan="off", log_level=logging.ERROR, timeout_graceful_shutdown=2, **SERVER))
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    config = uvicorn.Config(desk.app, lifespan="off", log_level=logging.ERROR, timeout_graceful_shutdown=2, **SERVER)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listening])  # its serve() without the loop that only looks every 100 ms whether to stop
     try:
-        while not server.started:
-            await asyncio.sleep(0.005)
         yield desk
     finally:
-        server.should_exit = True
-        await serving
+        await server.shutdown(sockets=[listening])
         listening.close()
 
 
