@@ -11,12 +11,13 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from api import health, journeys, metrics, problems, schemas
+from api import flows, health, journeys, metrics, problems, schemas
 from api.database import reader
 from api.freshness import Depth, Freshness, Log, none_waits, put_off
 from api.health import Health
 from api.metrics import Watched
 from runtime.addresses import Addresses
+from runtime.flows import flows_of
 from runtime.kafka import Watcher
 from runtime.keys import Keys, from_postgres
 from runtime.settings import Settings
@@ -30,21 +31,22 @@ def build(
 
     `routers`: further routes. `log`: who looks at Kafka (default: a Watcher of `addresses["kafka"]`). `spool`, `deferred`: how much
     waits before the log and behind it. `spool_open`: whether deliveries can be taken while Kafka is away.
-    `app.state` has `settings`, `engine` (reads only), `keys`, `freshness`, `health`, `watched`.
+    `app.state` has `settings`, `flows`, `engine` (reads only), `keys`, `freshness`, `health`, `watched`. Raises Refused where a
+    flow is broken.
     """
     app = FastAPI(
         title="Safiri", version="1", summary="What happened on every phone call.", docs_url=None, redoc_url=None,
         redirect_slashes=False, lifespan=_closing, separate_input_output_schemas=False,
     )  # fmt: skip
     state = app.state
-    state.settings, state.engine = settings, reader(addresses["database"])
+    state.settings, state.flows, state.engine = settings, flows_of(settings), reader(addresses["database"])
     state.log = log or Watcher(addresses["kafka"])
     state.keys = Keys(from_postgres(state.engine))
     state.freshness = Freshness(state.log, state.engine, spool=spool, deferred=deferred or put_off(state.engine))
     state.health = Health(state.engine, state.log, spool_open)
     state.watched = Watched(state.freshness, state.engine, state.log, spool=spool, data_dir=settings.data_dir)
     problems.add(app)
-    for router in (*routers, health.router, metrics.router, journeys.router):
+    for router in (*routers, health.router, metrics.router, journeys.router, flows.router):
         app.include_router(router)
     _describe(app)
     return app

@@ -82,10 +82,16 @@ _FRESHNESS = _object({
     "unprojected": COUNT, "oldest_unprojected_at": MAYBE_TIME, "complete_through": MAYBE_TIME,
     "parts": _object({"kafka": COUNT, "spool": COUNT, "deferred": COUNT}),
 })  # fmt: skip
+_FLOW_HEAD = {"flow": TEXT, "account": TEXT, "start": TEXT, "format": {"type": "string", "enum": ["json", "xml"]}}
+_FLOWS: dict[str, Schema] = {
+    "FlowList": _object({"flows": _list(_object({**_FLOW_HEAD, "steps": _list(TEXT)}))}),
+    "Flow": _object({**_FLOW_HEAD, "timezone": TEXT, "steps": {"type": "object", "additionalProperties": ANYTHING}}),
+    "TriedStep": _object({"actions": _list(ANYTHING), "state": ANYTHING, "notes": _list(TEXT)}),
+}
 
 SCHEMAS: dict[str, Schema] = {
     "Segment": _SEGMENT, "Leg": _LEG, "Call": _CALL, "QueueVisit": _VISIT, "MenuStep": _STEP, "Journey": _JOURNEY, "Delivery": _DELIVERY,
-    "Problem": _PROBLEM, "Freshness": _FRESHNESS,
+    "Problem": _PROBLEM, "Freshness": _FRESHNESS, **_FLOWS,
     "JourneyPage": _object({"journeys": _list(_ref("Journey")), "next_cursor": MAYBE_TEXT, "complete_through": MAYBE_TIME}),
     "DeliveryPage": _object({"events": _list(_ref("Delivery")), "next_cursor": MAYBE_TEXT}),
     "Health": _object({"status": TEXT, "dependencies": {"type": "object", "additionalProperties": TEXT}}, required=("status",)),

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "migrate": ("cli.migrate", "command", "Create or upgrade the schema and the topics."),
     "doctor": ("cli.doctor", "command", "One line a dependency and setting: ok, or how to mend it."),
     "config": ("cli.config", "command", "Check the configuration."),
+    "flows": ("cli.flows", "command", "Check, show and walk the flows that answer calls."),
     "url": ("cli.url", "command", "Print an address of the running stack."),
     "keys": ("cli.keys", "command", "Create and list API keys."),
     "import": ("cli.import_", "command", "Bring history in through the same log."),

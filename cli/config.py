@@ -7,6 +7,7 @@ import json
 import click
 
 from cli.options import as_json, common
+from runtime.flows import flows_of
 from runtime.settings import Settings
 
 
@@ -20,10 +21,13 @@ def command() -> None:
 @common
 def check(settings: Settings, as_json: bool) -> None:
     """Exit 0 where the configuration holds; 2 and the field where it does not. Warnings are said and stop nothing."""
+    flows = sorted(flows_of(settings))
     if as_json:
         file = str(settings.config_path) if settings.config_path else None
-        click.echo(json.dumps({"file": file, "accounts": sorted(settings.accounts), "warnings": settings.warnings}, indent=2))
+        told = {"file": file, "accounts": sorted(settings.accounts), "flows": flows, "warnings": settings.warnings}
+        click.echo(json.dumps(told, indent=2))
         return
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)
-    click.echo(f"ok: {settings.config_path or 'no safiri.toml, defaults only'}; accounts: {', '.join(sorted(settings.accounts)) or 'none'}")
+    accounts = ", ".join(sorted(settings.accounts)) or "none"
+    click.echo(f"ok: {settings.config_path or 'no safiri.toml, defaults only'}; accounts: {accounts}; flows: {', '.join(flows) or 'none'}")

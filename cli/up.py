@@ -20,6 +20,7 @@ from cli.options import common
 from runtime import addresses
 from runtime.embedded import kafka, postgres, spawn
 from runtime.embedded.home import Home, is_free
+from runtime.flows import flows_of
 from runtime.problems import Refused
 from runtime.settings import Settings
 from runtime.supervisor import Ended, Plan, Supervisor
@@ -46,6 +47,7 @@ class Where(NamedTuple):
 @common
 def command(settings: Settings, port: int | None, stack: str | None) -> int:
     """Start everything; prints `ready http://…` when it takes traffic. SIGTERM or Ctrl-C stops all of it."""
+    flows_of(settings)  # a broken flow is refused here, not by a role that fails again and again
     say = teller()
     external = _external(settings) if (stack or _meant(settings)) == "external" else None
     home = Home(settings.data_dir)

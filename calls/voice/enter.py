@@ -62,7 +62,7 @@ def number_called(turn: Turn) -> str | None:
 
 def _onward(turn: Turn, step: str, tries: int = 0) -> None:
     """The answer ends with a way back to this step."""
-    turn.actions.append(act.Redirect(url=turn.address(step, tries), method="POST" if turn.flow.dialect == "sautikit" else None))
+    turn.actions.append(act.Redirect(url=turn.address(step, tries), method="POST" if turn.xml else None))
 
 
 # ---------------------------------------------------------------- steps that wait for nothing
@@ -187,12 +187,12 @@ def _bot(turn: Turn, name: str, step: Step) -> Came:
     url = step.url if step.engine == "url" and step.url else turn.known.audio(name)
     turn.actions.append(
         act.Stream(
-            url=url, track="both_tracks", connect=True, name=name, output_sampling_rate=step.sampling_rate,
+            url=url, track="both_tracks", connect=True, name=turn.flow.name, output_sampling_rate=step.sampling_rate,
             bidirectional_sampling_rate=step.sampling_rate, status_callback=turn.known.events, status_events=STREAM_EVENTS,
         )
     )  # fmt: skip
-    _onward(turn, name)
     turn.xml = True
+    _onward(turn, name)
     return turn.finish(name, "bot", State(since=turn.known.now))
 
 

@@ -173,3 +173,9 @@ class QueueRules(msgspec.Struct, frozen=True):
     announce: str | None = None
     max_wait_s: float | None = None
     max_waiting: int | None = None
+
+
+def shown(step: Step) -> dict[str, object]:
+    """The fields of a step as one would write them: kind first, what is left out or only read out of others left out."""
+    given = {name: getattr(step, name) for name in step.__struct_fields__ if name not in READ}
+    return {"kind": step.kind} | {name: value for name, value in given.items() if value is not None}
