@@ -30,4 +30,5 @@ def check(settings: Settings, as_json: bool) -> None:
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)
     accounts = ", ".join(sorted(settings.accounts)) or "none"
-    click.echo(f"ok: {settings.config_path or 'no safiri.toml, defaults only'}; accounts: {accounts}; flows: {', '.join(flows) or 'none'}")
+    walked = f"; flows: {', '.join(flows)}" if flows else ""
+    click.echo(f"ok: {settings.config_path or 'no safiri.toml, defaults only'}; accounts: {accounts}{walked}")
