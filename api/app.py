@@ -11,11 +11,12 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from api import flows, health, journeys, metrics, problems, schemas
+from api import desk, flows, health, journeys, metrics, problems, schemas
 from api.database import reader
-from api.freshness import Depth, Freshness, Log, none_waits, put_off
+from api.freshness import Depth, Freshness, Log, none_waits, put_off, unsent
 from api.health import Health
 from api.metrics import Watched
+from desk.floor import Floor
 from runtime.addresses import Addresses
 from runtime.flows import flows_of
 from runtime.kafka import Watcher
@@ -31,7 +32,7 @@ def build(
 
     `routers`: further routes. `log`: who looks at Kafka (default: a Watcher of `addresses["kafka"]`). `spool`, `deferred`: how much
     waits before the log and behind it. `spool_open`: whether deliveries can be taken while Kafka is away.
-    `app.state` has `settings`, `flows`, `engine` (reads only), `keys`, `freshness`, `health`, `watched`. Raises Refused where a
+    `app.state` has `settings`, `flows`, `engine` (reads only), `keys`, `freshness`, `health`, `watched`, `floor`. Raises Refused where a
     flow is broken.
     """
     app = FastAPI(
@@ -42,11 +43,14 @@ def build(
     state.settings, state.flows, state.engine = settings, flows_of(settings), reader(addresses["database"])
     state.log = log or Watcher(addresses["kafka"])
     state.keys = Keys(from_postgres(state.engine))
-    state.freshness = Freshness(state.log, state.engine, spool=spool, deferred=deferred or put_off(state.engine))
+    state.freshness = Freshness(
+        state.log, state.engine, spool=spool, deferred=deferred or put_off(state.engine), outbox=unsent(state.engine)
+    )  # fmt: skip
     state.health = Health(state.engine, state.log, spool_open)
     state.watched = Watched(state.freshness, state.engine, state.log, spool=spool, data_dir=settings.data_dir)
+    state.floor = Floor(settings, addresses["database"], public=settings.public_url or addresses["http"])
     problems.add(app)
-    for router in (*routers, health.router, metrics.router, journeys.router, flows.router):
+    for router in (*routers, health.router, metrics.router, journeys.router, flows.router, desk.router):
         app.include_router(router)
     _describe(app)
     return app
@@ -55,6 +59,7 @@ def build(
 @asynccontextmanager
 async def _closing(app: FastAPI) -> AsyncIterator[None]:
     yield
+    await app.state.floor.close()
     app.state.engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""How far the tables are behind what was acknowledged: Kafka's ends − the projected positions + the spool + what is put off.
+"""How far the tables are behind what was acknowledged: Kafka's ends − the projected positions + the spool + the outbox + what is put off.
 
 A reading takes the log's ends first and the positions after, so whatever was acknowledged before it began is either in
 the tables or counted. `complete_through` may be older than the truth, never newer.
@@ -36,6 +36,7 @@ _POSITIONS = sa.text("SELECT topic, topic_id, partition, next FROM safiri.positi
 
 
 _DEFERRED = sa.text("SELECT count(*), min(since) FROM safiri.deferred")
+_OUTBOX = sa.text("SELECT count(*), min(made_at) FROM safiri.outbox")
 
 
 class Log(Protocol):
@@ -50,6 +51,7 @@ class Parts(msgspec.Struct, frozen=True):
     kafka: int
     spool: int
     deferred: int
+    outbox: int = 0
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -65,7 +67,7 @@ class Reading(msgspec.Struct, frozen=True):
 
     @property
     def unprojected(self) -> int:
-        return self.parts.kafka + self.parts.spool + self.parts.deferred
+        return self.parts.kafka + self.parts.spool + self.parts.deferred + self.parts.outbox
 
     def shown(self) -> dict[str, object]:
         """The JSON object of `GET /v1/freshness`."""
@@ -82,9 +84,18 @@ def none_waits() -> tuple[int, Micros | None]:
 def put_off(engine: sa.Engine) -> Depth:
     """Calls of large journeys whose fold was put off (projections/deferred.py)."""
 
+    return _depth(engine, _DEFERRED)
+
+
+def unsent(engine: sa.Engine) -> Depth:
+    """What the call centre's transactions have to say and the worker has not sent yet."""
+    return _depth(engine, _OUTBOX)
+
+
+def _depth(engine: sa.Engine, question: sa.TextClause) -> Depth:
     def asked() -> tuple[int, Micros | None]:
         with away_is_retry(), engine.connect() as connection:
-            count, since = connection.execute(_DEFERRED).one()
+            count, since = connection.execute(question).one()
         return count, None if since is None else to_micros(since)
 
     return asked
@@ -94,10 +105,10 @@ class Freshness:
     """Takes readings. Thread-safe; those who ask at once share one."""
 
     def __init__(
-        self, log: Log, engine: sa.Engine, *, spool: Depth = none_waits, deferred: Depth = none_waits,
+        self, log: Log, engine: sa.Engine, *, spool: Depth = none_waits, deferred: Depth = none_waits, outbox: Depth = none_waits,
         now: Callable[[], float] = time.time, ticks: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self._log, self._engine, self._spool, self._deferred = log, engine, spool, deferred
+        self._log, self._engine, self._spool, self._deferred, self._outbox = log, engine, spool, deferred, outbox
         self._now, self._ticks = now, ticks
         self._lock = threading.Lock()
         self._last: tuple[float, Reading | Retry] | None = None  # begun at this tick, with times
@@ -148,17 +159,19 @@ class Freshness:
 
     def _reading(self, at: Micros, *, timed: bool) -> Reading:
         spooled, spool_since = self._spool()  # before the log: what leaves the spool arrives there
+        unsent_, unsent_since = self._outbox()  # likewise
         cluster, topics = self._who()
         ends = self._log.ends()
         done = self._positions(cluster, topics)
         deferred, deferred_since = self._deferred()  # after the positions: what they passed is in the tables or put off
         lag = {where: max(0, end - done.get(where, 0)) for where, end in sorted(ends.items())}
-        parts = Parts(sum(lag.values()), spooled, deferred)
-        if not (spooled or deferred):
+        parts = Parts(sum(lag.values()), spooled, deferred, unsent_)
+        if not (spooled or deferred or unsent_):
             self._ends.append((at, ends))
         self._advance(at, done, parts)
         firsts = {where: done.get(where, 0) for where, behind in lag.items() if behind}
-        waiting = [*self._since(firsts, timed=timed), *([spool_since] if spooled else []), *([deferred_since] if deferred else [])]
+        others = ((spooled, spool_since), (deferred, deferred_since), (unsent_, unsent_since))
+        waiting = [*self._since(firsts, timed=timed), *(since for count, since in others if count)]
         known = [since for since in waiting if since is not None]
         oldest = min(known, default=None)
         if oldest is not None and len(known) == len(waiting):
@@ -177,7 +190,7 @@ class Freshness:
 
     def _advance(self, at: Micros, done: dict[Partition, int], parts: Parts) -> None:
         """Everything before the latest earlier reading whose ends are now projected is in the tables."""
-        if parts == Parts(0, 0, 0):
+        if parts == Parts(0, 0, 0, 0):
             self._complete = at
             self._ends.clear()
         while self._ends and all(done.get(where, 0) >= end for where, end in self._ends[0][1].items()) and not parts.deferred:

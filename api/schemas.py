@@ -9,8 +9,10 @@ from calls.journey import DIRECTIONS, OUTCOMES, STATES
 
 Schema: TypeAlias = dict[str, Any]
 TITLES = {
+    400: "The provider does not take the call as asked", 402: "The provider's wallet is empty",
     401: "No key, or one that is unknown or revoked", 403: "The key's scope does not allow this", 404: "Nothing of yours has this id",
     409: "The id names several journeys", 422: "A parameter is wrong; errors names it", 503: "Something around us is away; ask again",
+    413: "The body is too large", 502: "The provider does not answer",
 }  # fmt: skip
 
 
@@ -80,7 +82,7 @@ _PROBLEM = _object(
 )  # fmt: skip
 _FRESHNESS = _object({
     "unprojected": COUNT, "oldest_unprojected_at": MAYBE_TIME, "complete_through": MAYBE_TIME,
-    "parts": _object({"kafka": COUNT, "spool": COUNT, "deferred": COUNT}),
+    "parts": _object({"kafka": COUNT, "spool": COUNT, "deferred": COUNT, "outbox": COUNT}),
 })  # fmt: skip
 _FLOW_HEAD = {"flow": TEXT, "account": TEXT, "start": TEXT, "format": {"type": "string", "enum": ["json", "xml"]}}
 _FLOWS: dict[str, Schema] = {
@@ -89,9 +91,29 @@ _FLOWS: dict[str, Schema] = {
     "TriedStep": _object({"actions": _list(ANYTHING), "state": ANYTHING, "notes": _list(TEXT)}),
 }
 
+_AGENT = _object({
+    "agent": TEXT, "name": TEXT, "state": {"type": "string", "enum": ["offline", "available", "paused", "wrap_up", "ringing", "talking"]},
+    "since": MAYBE_TIME, "reason": MAYBE_TEXT, "queues": _list(TEXT), "call_sid": MAYBE_TEXT, "queue": MAYBE_TEXT,
+})  # fmt: skip
+_DESK: dict[str, Schema] = {
+    "Agent": _AGENT, "AgentList": _object({"agents": _list(_ref("Agent"))}),
+    "QueueList": _object({"queues": _list(_object({
+        "queue": TEXT, "waiting": COUNT, "oldest_since": MAYBE_TIME, "agents": _list(TEXT),
+        "states": {"type": "object", "additionalProperties": COUNT}, "threshold_s": {"type": "number"},
+        "max_wait_s": _or_null({"type": "number"}), "max_waiting": _or_null(COUNT),
+    }))}),
+    "WaitingList": _object({"queue": TEXT, "waiting": _list(_object({
+        "call_sid": TEXT, "since": TIME, "position": COUNT, "caller": MAYBE_TEXT, "account": TEXT, "priority": WHOLE, "agent": MAYBE_TEXT,
+        "leave_by": MAYBE_TIME,
+    }))}),
+    "PlacedCall": _object({
+        "call_sid": TEXT, "session_id": TEXT, "status": TEXT, "client_request_id": TEXT, "account": TEXT,
+    }, required=("call_sid", "status", "client_request_id", "account")),
+}  # fmt: skip
+
 SCHEMAS: dict[str, Schema] = {
     "Segment": _SEGMENT, "Leg": _LEG, "Call": _CALL, "QueueVisit": _VISIT, "MenuStep": _STEP, "Journey": _JOURNEY, "Delivery": _DELIVERY,
-    "Problem": _PROBLEM, "Freshness": _FRESHNESS, **_FLOWS,
+    "Problem": _PROBLEM, "Freshness": _FRESHNESS, **_FLOWS, **_DESK,
     "JourneyPage": _object({"journeys": _list(_ref("Journey")), "next_cursor": MAYBE_TEXT, "complete_through": MAYBE_TIME}),
     "DeliveryPage": _object({"events": _list(_ref("Delivery")), "next_cursor": MAYBE_TEXT}),
     "Health": _object({"status": TEXT, "dependencies": {"type": "object", "additionalProperties": TEXT}}, required=("status",)),
@@ -116,5 +138,32 @@ def answer(
     return {"responses": responses, "openapi_extra": extra}
 
 
+def _with_body(made: Schema, properties: Schema, *, required: Sequence[str], parameters: Sequence[Schema] = ()) -> Schema:
+    body = {"type": "object", "additionalProperties": False, "properties": properties, "required": list(required)}
+    made["openapi_extra"]["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    made["openapi_extra"]["parameters"] = list(parameters)
+    return made
+
+
 def problem(title: str) -> Schema:
     return {"description": title, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+
+
+AGENT_STATE = _with_body(
+    answer("Agent", errors=(401, 403, 404, 413, 422, 503)),
+    {"state": {"type": "string", "enum": ["offline", "available", "paused", "wrap_up"]}, "reason": MAYBE_TEXT}, required=("state",),
+)  # fmt: skip
+WAITING = answer("WaitingList", errors=(401, 403, 404, 422, 503))
+_KEY: Schema = {
+    "name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "The same key with the same body gives the same answer and one call. Left out: every request is a call of its own.",
+}  # fmt: skip
+PLACED = _with_body(
+    answer("PlacedCall", errors=(400, 401, 402, 403, 404, 409, 413, 422, 502, 503)),
+    {
+        "to": {"type": "string", "description": "A phone number in any writing, or a sip: address."},
+        "flow": MAYBE_TEXT, "agent": MAYBE_TEXT, "client_request_id": MAYBE_TEXT, "account": MAYBE_TEXT, "caller_id": MAYBE_TEXT,
+    }, required=("to",), parameters=[_KEY],
+)  # fmt: skip
+PLACED["status_code"] = 201
+PLACED["responses"][201] = PLACED["responses"].pop(200)

@@ -10,7 +10,7 @@ from cli.options import common
 from runtime.settings import Settings
 
 # role -> the module whose `run(settings)` is that role until SIGTERM.
-ROLES = {"http": "cli.http", "projector": "projections.consumer", "worker": "projections.worker", "virtual": "virtual.server"}
+ROLES = {"http": "cli.http", "projector": "projections.consumer", "worker": "cli.worker", "virtual": "virtual.server"}
 
 
 @click.command("serve")

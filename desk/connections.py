@@ -24,19 +24,24 @@ OPEN_S = 1.0  # after a failure, requests are refused at once for so long
 TRIES = 4  # where two transactions were in each other's way
 
 
-async def opened(database_url: str, *, name: str, statement_s: float = 15.0, autocommit: bool = True) -> Connection:
-    """A connection in UTC. Raises psycopg.OperationalError where Postgres does not answer within 3 s."""
+async def opened(database_url: str, *, name: str, statement_s: float = 15.0, prepared: bool = True) -> Connection:
+    """A connection in UTC, every statement a transaction of its own. Raises psycopg.OperationalError where Postgres does not
+    answer within 3 s; a machine that vanished is noticed within half a minute.
+
+    `prepared` False: for who reads the views of `live`, which a rebuild exchanges under prepared statements.
+    """
     options = f"-c timezone=UTC -c statement_timeout={int(statement_s * 1000)} -c idle_in_transaction_session_timeout=60000"
     return await psycopg.AsyncConnection.connect(
-        database_url, autocommit=autocommit, application_name=f"safiri {name}", connect_timeout=3, options=options
-    )
+        database_url, autocommit=True, application_name=f"safiri {name}", connect_timeout=3, options=options,
+        prepare_threshold=3 if prepared else None, keepalives_idle=10, keepalives_interval=5, keepalives_count=3,
+    )  # fmt: skip
 
 
 class Connections:
     """`run` gives a piece of work a transaction. Opened on demand, `size` at most; belongs to the loop that first uses it."""
 
-    def __init__(self, database_url: str, *, name: str, size: int = 4, within_s: float = 5.0) -> None:
-        self.database_url, self.name, self.within_s = database_url, name, within_s
+    def __init__(self, database_url: str, *, name: str, size: int = 4, within_s: float = 5.0, prepared: bool = True) -> None:
+        self.database_url, self.name, self.within_s, self.prepared = database_url, name, within_s, prepared
         self._slots = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -52,11 +57,15 @@ class Connections:
         if now < self._closed_until:
             raise Retry("Postgres did not answer a moment ago")
         if self._closed_until:
-            self._closed_until = now + patience + OPEN_S  # one tries, the others wait for what it finds
+            self._closed_until = now + patience  # one tries, the others wait for what it finds
         task = asyncio.ensure_future(self._run(work))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
-        done, _ = await asyncio.wait({task}, timeout=patience)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=patience)
+        except asyncio.CancelledError:  # whoever asked has no more time
+            task.cancel()
+            raise
         if not done:
             task.cancel()
             self._closed_until = time.monotonic() + OPEN_S
@@ -86,7 +95,7 @@ class Connections:
         async with self._slots:
             for tries in range(1, TRIES + 1):
                 used = bool(self._idle)
-                connection = self._idle.pop() if used else await opened(self.database_url, name=self.name, statement_s=self.within_s)
+                connection = self._idle.pop() if used else await self._opened()
                 try:
                     return await self._in_transaction(connection, work)
                 except CLASHED:
@@ -97,6 +106,9 @@ class Connections:
                         raise
                     await self._forget()  # the server was started again: none of those we kept is of use
             raise AssertionError("unreachable")
+
+    async def _opened(self) -> Connection:
+        return await opened(self.database_url, name=self.name, statement_s=self.within_s, prepared=self.prepared)
 
     async def _in_transaction(self, connection: Connection, work: Work[Answer]) -> Answer:
         try:

@@ -40,7 +40,7 @@ class Desk:
     async def enter(self, caller: Caller, *, now: Micros, dial: bool) -> InQueue:
         try:
             return await self.connections.run(lambda c: queues.enter(c, caller, settings=self.settings, now=now, dial=dial))
-        except Retry:  # they are told to wait in their room, whatever became of the question
+        except (Retry, asyncio.CancelledError):  # they are told to wait in their room, whatever became of the question
             self._put_off(lambda c: queues.hold(c, caller, settings=self.settings, now=now))
             raise
 
@@ -71,7 +71,7 @@ class Desk:
     async def _do(self, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
         try:
             return await self.connections.run(work)
-        except Retry:
+        except (Retry, asyncio.CancelledError):
             self._put_off(work)
             raise
 

@@ -36,9 +36,10 @@ UPDATE safiri.agents_now SET offer = NULL, since = %(now)s,
   rest_until = CASE WHEN %(missed)s THEN %(now)s + interval '1 second' * least(%(longest)s, %(rest)s * 2 ^ least(missed, 8)) END
 WHERE tenant = %(tenant)s AND agent = %(agent)s AND offer = %(id)s RETURNING state, reason
 """
-_MAKE = """
+INSERT = """
 INSERT INTO safiri.offers (id, tenant, account, call_sid, flow, queue, agent, address, way, state, caller_id, entered_at, offered_at,
-  ring_until) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'dial', 'ringing', %s, %s, %s, %s)
+  ring_until, placer) SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+  %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::int[])
 """
 
 
@@ -119,12 +120,19 @@ async def reserve(
         uuid.uuid4(), caller.tenant, caller.account, caller.call_sid, caller.queue, agent, address, "dial", "ringing", caller.called,
         entered_at, None, [], at, at + timedelta(seconds=known.ring_s), None, None, None,
     )  # fmt: skip
-    await connection.execute(
-        _MAKE, (made.id, made.tenant, made.account, made.call_sid, caller.flow, made.queue, agent, address, made.caller_id, entered_at, at,
-                made.ring_until),
-    )  # fmt: skip
+    await connection.execute(INSERT, columns([made], [caller.flow]))
     await connection.execute("UPDATE safiri.agents_now SET offer = %s WHERE tenant = %s AND agent = %s", (made.id, made.tenant, made.agent))
     return made, offered(made, now)
+
+
+def columns(made: Sequence[Offer], flows: Sequence[str]) -> list[list[object]]:
+    """The arguments of INSERT."""
+    rows = [
+        (one.id, one.tenant, one.account, one.call_sid, flow, one.queue, one.agent, one.address, one.way, one.state, one.caller_id,
+         one.entered_at, one.offered_at, one.ring_until, one.placer)
+        for one, flow in zip(made, flows, strict=True)
+    ]  # fmt: skip
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def offered(offer: Offer, now: Micros) -> list[Event]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
 
 from calls.clock import Micros
 from calls.envelope import TOPICS, encode
@@ -49,23 +48,25 @@ async def say(connection: Connection, *events: Event, settings: Settings, tenant
 class Relay:
     """Sends what lies in the outbox."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
+    def __init__(self, bootstrap: str, *, deadline_ms: int = 10_000) -> None:
+        self._bootstrap, self._deadline_ms = bootstrap, deadline_ms
+        self.publisher = Publisher(bootstrap, deadline_ms)
 
     async def send(self, connection: Connection) -> int:
-        """Sends some, in one transaction; returns how many were acknowledged. Raises Retry where Kafka took none of them."""
-        async with connection.transaction():
-            rows = await (await connection.execute(TAKE, (AT_ONCE,))).fetchall()
-            if not rows:
-                return 0
-            done = await self._sent(rows)
-            await connection.execute("DELETE FROM safiri.outbox WHERE seq = ANY(%s)", (done,))
+        """Sends some, in its caller's transaction; returns how many. Raises Retry where Kafka took none of them."""
+        rows = await (await connection.execute(TAKE, (AT_ONCE,))).fetchall()
+        if not rows:
+            return 0
+        if self.publisher.fatal:
+            await self.publisher.close()
+            self.publisher = Publisher(self._bootstrap, self._deadline_ms)
+        sent = [self.publisher.send(topic, key, value) for _, topic, key, value in rows]
+        await asyncio.wait(sent)
+        done = [row[0] for row, one in zip(rows, sent, strict=True) if one.exception() is None]
         if not done:
             raise Retry("Kafka does not acknowledge: the outbox waits")
+        await connection.execute("DELETE FROM safiri.outbox WHERE seq = ANY(%s)", (done,))
         return len(done)
 
-    async def _sent(self, rows: Sequence[tuple[int, str, str, bytes]]) -> list[int]:
-        """The rows that were acknowledged."""
-        sent = [self._publisher.send(topic, key, value) for _, topic, key, value in rows]
-        await asyncio.wait(sent)
-        return [row[0] for row, one in zip(rows, sent, strict=True) if one.exception() is None]
+    async def close(self) -> None:
+        await self.publisher.close()

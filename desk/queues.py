@@ -65,14 +65,14 @@ async def enter(connection: Connection, caller: Caller, *, settings: Settings, n
     return InQueue(position=await _position(connection, caller))
 
 
-async def hold(connection: Connection, caller: Caller, *, settings: Settings, now: Micros) -> None:
+async def hold(connection: Connection, caller: Caller, *, settings: Settings, now: Micros, entered_at: Micros | None = None) -> None:
     """The caller was told to wait without anybody asking us: an agent who was reserved all the same is free again."""
     await _lock(connection, caller.tenant, caller.queue)
     said: list[Event] = []
     for offer in await _open(connection, caller):
         if offer.way == "dial":
             said += await offers.end(connection, offer, settings=settings, result="unheard", now=now)
-    await _hold(connection, caller, settings=settings, entered_at=to_datetime(now))
+    await _hold(connection, caller, settings=settings, entered_at=to_datetime(now if entered_at is None else entered_at))
     await say(connection, *said, settings=settings, tenant=caller.tenant, account=caller.account, now=now)
 
 

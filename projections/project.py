@@ -147,6 +147,8 @@ class Projector:
         _aside(cursor, poison)
         _mark_broken(cursor, outcome, arrived)
         _count(cursor, arrivals, poison)
+        if any(arrival.new for arrival in arrivals):
+            cursor.execute("SELECT pg_notify('journal', '')")  # at the commit: whoever waits for what became of a call looks then
         return Projected(arrivals, poison, outcome)
 
     def _read_configurations(self, cursor: psycopg.Cursor[Any]) -> None:

@@ -7,10 +7,9 @@ through the log like everything else; a real end, or any later sign, corrects it
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,12 +18,10 @@ import structlog
 
 from calls.clock import Micros, rfc3339, to_datetime, to_micros
 from calls.envelope import TOPICS, Envelope, digest, encode
-from runtime.addresses import find
 from runtime.kafka import Publisher
 from runtime.postgres import AWAY, connect
-from runtime.problems import Missing, Retry
+from runtime.problems import Retry
 from runtime.settings import Account, Settings
-from runtime.telemetry import set_up_logs
 
 log = structlog.get_logger()
 EVERY_S = 10.0
@@ -91,28 +88,14 @@ async def _round(settings: Settings, database_url: str, publisher: Publisher) ->
     return len(silent)
 
 
-async def _run(settings: Settings) -> None:
-    addresses = find(settings)
-    if not (addresses["kafka"] and addresses["database"]):
-        raise Missing("the worker needs SAFIRI_DATABASE_URL and SAFIRI_KAFKA_BOOTSTRAP")
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    publisher = Publisher(addresses["kafka"], 10_000)
+async def presume(settings: Settings, database_url: str, publisher: Callable[[], Publisher]) -> None:
+    """Looks, again and again, until cancelled. `publisher` gives today's."""
     shortest = min((account.presume_ended_after_s for account in settings.accounts.values()), default=60)
-    while not stop.is_set():
+    while True:
         try:
-            found = await _round(settings, addresses["database"], publisher)
+            found = await _round(settings, database_url, publisher())
             if found:
                 log.info("presumed ended", calls=found)
         except Retry as error:
             log.warning("waiting", reason=str(error))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), min(EVERY_S, max(0.5, shortest / 4)))
-    await publisher.close()
-
-
-def run(settings: Settings) -> None:
-    """`safiri serve worker`."""
-    set_up_logs("worker")
-    asyncio.run(_run(settings))
+        await asyncio.sleep(min(EVERY_S, max(0.5, shortest / 4)))

@@ -126,7 +126,7 @@ def claim(number: Number, *, how: Claim) -> Asked:
         return Asked("POST", "/v1/numbers/available/claim", {"inventory_id": number.id})
     if how == "id":
         return Asked("POST", f"/v1/numbers/{quote(number.id or number.number, safe='')}/claim")
-    wanted: Json = {"e164": number.number} | ({"inventory_id": number.id} if number.id else {})
+    wanted: Json = {"e164": number.number, "inventory_id": number.id} if number.id else {"e164": number.number}
     return Asked("POST", "/v1/numbers", wanted)
 
 

@@ -84,8 +84,7 @@ CREATE TABLE safiri.offers (
   taken_at timestamptz,
   over_at timestamptz,
   result text,                            -- why it is (to be) over: answered, no_answer, busy, caller_gone, …
-  placer int,                             -- the worker that asks the provider: it holds the advisory lock of this number
-  seen_seq bigint NOT NULL DEFAULT 0      -- of the journal: what became of the call placed
+  placer int                              -- the worker that asks the provider: it holds the advisory lock of this number
 ) WITH (fillfactor = 60);
 CREATE INDEX offers_open_idx ON safiri.offers (state) WHERE state <> 'over';
 CREATE INDEX offers_call_idx ON safiri.offers (tenant, account, call_sid);

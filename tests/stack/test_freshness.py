@@ -38,7 +38,7 @@ def test_freshness_counts_what_is_not_in_the_tables(desk: Desk) -> None:
     desk.kafka.end, desk.kafka.times = 8, {5: NOON}
     told = desk.get("/v1/freshness").json()
     assert (told["unprojected"], told["oldest_unprojected_at"]) == (3, rfc3339(NOON))
-    assert told["parts"] == {"kafka": 3, "spool": 0, "deferred": 0}
+    assert told["parts"] == {"kafka": 3, "spool": 0, "deferred": 0, "outbox": 0}
     before = time.time()
     place(desk, 8)
     told = desk.get("/v1/freshness").json()
