@@ -24,8 +24,9 @@ FIELDS: dict[str, frozenset[str]] = {verb: frozenset(fields.split()) for verb, f
               " statusCallback statusEvents",
     "aiAgent": "agentId revision variables handover onUnavailable voicemail forward",
 }.items()}  # fmt: skip
-REQUIRED = {"say": "text", "play": "url", "conference": "name", "redirect": "url", "stream": "url", "aiAgent": "agentId",
-            "send_digits": "digits", "start_stream": "stream_url", "mute": "direction", "unmute": "direction"}  # fmt: skip
+REQUIRED = {"say": "text", "play": "url", "conference": "name", "redirect": "url", "stream": "url", "aiAgent": "agentId"}
+MINI_REQUIRED = {"say": "text", "conference": "room", "redirect": "url", "send_digits": "digits", "start_stream": "stream_url",
+                 "mute": "direction", "unmute": "direction"}  # fmt: skip
 MINI = frozenset({
     "say", "gather", "redirect", "transfer", "bridge", "conference", "start_recording", "stop_recording", "start_stream", "stop_stream",
     "send_digits", "hold", "resume", "mute", "unmute",
@@ -99,8 +100,8 @@ def _one_verb(value: object) -> Do:
     return Do(verb, fields)
 
 
-def _needed(action: Do) -> None:
-    name = REQUIRED.get(action.verb)
+def _needed(action: Do, required: Mapping[str, str] = REQUIRED) -> None:
+    name = required.get(action.verb)
     if name and not action.fields.get(name):
         raise BadAnswer(f"{action.verb} needs {name}")
 
@@ -166,7 +167,7 @@ def _mini(value: object) -> Do:
         action = _one_verb(value)
     if action.verb not in MINI:
         raise BadAnswer(f"unknown action {action.verb!r}")
-    _needed(action)
+    _needed(action, MINI_REQUIRED)
     _mini_ruled(action)
     return action
 
