@@ -7,13 +7,12 @@ the call centre away, a caller is told to wait. Nothing here waits longer than `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
 
 from api.voice import recorded
-from api.voice.addresses import Addresses
 from api.voice.asked import Asked, Line
 from api.voice.delegate import Applications, Forwarded, Reply
 from api.voice.gathered import Digits, Wanted
@@ -23,7 +22,7 @@ from calls.events import CallLinked, Event
 from calls.providers.reading import word_of
 from calls.voice.actions import MINIVOICE, SAUTIKIT, Action
 from calls.voice.decide import decide
-from calls.voice.flow import Flow
+from calls.voice.flow import Bot, Flow, QueueStep
 from calls.voice.position import Ask, Decision, Delegated, Gathered, InQueue, Known, Request, State, told
 from calls.voice.render import Target, render
 from desk.interface import CallCentre, Caller
@@ -74,8 +73,14 @@ class Asking:
 class Answering:
     """For one process."""
 
-    def __init__(self, *, positions: Positions, digits: Digits, applications: Applications, desk: CallCentre, log_: recorded.Appending):
+    def __init__(
+        self, *, flows: Mapping[str, Flow], positions: Positions, digits: Digits, applications: Applications, desk: CallCentre,
+        log_: recorded.Appending,
+    ):  # fmt: skip
         self.positions, self.digits, self.applications, self.desk, self.log = positions, digits, applications, desk, log_
+        self._called_back = {
+            name for name, flow in flows.items() if any(isinstance(step, QueueStep | Bot) for step in flow.steps.values())
+        }  # fmt: skip
 
     async def answer(self, asking: Asking) -> Said:
         """What is sent; both records are in the log when this returns."""
@@ -117,9 +122,8 @@ class Answering:
 
     async def _decided(self, asking: Asking) -> Decision:
         """Asks and is asked until there is a decision."""
-        line, request = asking.line, asking.request
-        state = asking.position.state if asking.position else None
-        known = known_of(line.addresses, asking.flow.name, request, number=line.number)
+        request, state = asking.request, asking.position.state if asking.position else None
+        known = self._known(asking)
         for _ in range(MOST_QUESTIONS):
             found = decide(asking.flow, state, request, known)
             if isinstance(found, Decision):
@@ -128,6 +132,18 @@ class Answering:
                 return found
             known = told(known, found, await self._find_out(asking, found))
         raise RuntimeError(f"flow {asking.flow.name} asks in circles")
+
+    def _known(self, asking: Asking) -> Known:
+        """What a decision needs of the outside before it asks for anything."""
+        addresses, flow, request = asking.line.addresses, asking.flow.name, asking.request
+        sid = request.call_sid
+        return Known(
+            now=request.at,
+            address=lambda step, visit, tries: addresses.step(flow, step, visit=visit, tries=tries, call_sid=sid),
+            events=addresses.events(flow, sid) if flow in self._called_back else "",
+            audio=lambda step: addresses.audio(flow, step, sid),
+            caller_id=number_of(request, asking.line.number),
+        )
 
     async def _find_out(self, asking: Asking, ask: Ask) -> InQueue | Delegated | Gathered:
         if ask.what == "queue":
@@ -224,18 +240,6 @@ class Answering:
             log.warning("told later", reason=str(away) or "too slow")
         except Exception:
             log.exception("telling failed")
-
-
-def known_of(addresses: Addresses, flow: str, request: Request, *, number: str) -> Known:
-    """What a decision needs of the outside before it asks for anything."""
-    sid = request.call_sid
-    return Known(
-        now=request.at,
-        address=lambda step, visit, tries: addresses.step(flow, step, visit=visit, tries=tries, call_sid=sid),
-        events=addresses.events(flow, sid),
-        audio=lambda step: addresses.audio(flow, step, sid),
-        caller_id=number_of(request, number),
-    )
 
 
 def number_of(request: Request, number: str) -> str:

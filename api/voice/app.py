@@ -71,12 +71,13 @@ class Voice:
         public: str,
     ):  # fmt: skip
         self.inner, self.flows = inner, flows
+        self._counters: dict[tuple[str, str], Counter] = {}
         self.within_s = settings.voice_deadline_ms / 1000 - MARGIN_S
         self.lines = {name: Line(name, settings, public) for name in settings.accounts if name in _answering_accounts(settings)}
         self.positions = Positions(database_url)
         self.bodies, self.digits, self.applications = Bodies(), Digits(database_url), Applications()
         self.answering = Answering(
-            positions=self.positions, digits=self.digits, applications=self.applications, desk=desk, log_=log_
+            flows=flows, positions=self.positions, digits=self.digits, applications=self.applications, desk=desk, log_=log_
         )  # fmt: skip
         self.placed = Placed(self.answering, flows=flows, lines=self.lines)
 
@@ -96,8 +97,15 @@ class Voice:
             await _refuse(send, refused)
         except Gone:
             outcome = "gone"
-        ANSWERS.labels(name, outcome).inc()
+        self._count(name, outcome)
         SECONDS.observe(time.perf_counter() - began)
+
+    def _count(self, name: str, outcome: str) -> None:
+        """Finding a labelled counter costs more than counting."""
+        counter = self._counters.get((name, outcome))
+        if counter is None:
+            counter = self._counters[name, outcome] = ANSWERS.labels(name, outcome)
+        counter.inc()
 
     def _route(self, scope: Scope) -> Route:
         first, slash, rest = scope["path"][len(PREFIX) :].partition("/")
@@ -115,24 +123,41 @@ class Voice:
         return Route(line, flow, step)
 
     async def _said(self, route: Route, scope: Scope, receive: Receive) -> tuple[Said | None, str]:
-        """(the answer, None for one without a body; its outcome for the counter)."""
-        until = asyncio.get_running_loop().time() + self.within_s
-        asked = Asked(scope)
-        asked.body, asked.unread = await self.bodies.read(receive, within_s=min(BODY_WITHIN_S, self.within_s / 2))
+        """(the answer, None for one without a body; its outcome for the counter). One timer, for the body and then for the rest."""
+        began = asyncio.get_running_loop().time()
+        until, asked, asking = began + self.within_s, Asked(scope), None
+        try:
+            async with asyncio.timeout_at(began + min(BODY_WITHIN_S, self.within_s / 2)) as limit:
+                asked.body, asked.unread = await self.bodies.read(receive)
+                limit.reschedule(until)
+                asking = self._asking(route, asked, until)
+                return await self._led(route, asking)
+        except TimeoutError:
+            if asking is not None:
+                return self._late(asking)
+        asked.body, asked.unread = None, "(the body did not come in time)"
         asking = self._asking(route, asked, until)
         try:
             async with asyncio.timeout_at(until):
-                if route.step == EVENTS or "e" in asked.ours:
-                    await self.answering.tell(asking)
-                    return None, "event"
-                said = await (self.answering.answer(asking) if route.flow else self.placed.answer(asking, route.step))
-                return said, _outcome(asking)
+                return await self._led(route, asking)
         except TimeoutError:
-            log.error("answered late, without its record", path=scope["path"][:200], call_sid=asking.request.call_sid)
-            return asking.said or self._sorry(asking), "late"
+            return self._late(asking)
+
+    async def _led(self, route: Route, asking: Asking) -> tuple[Said | None, str]:
+        try:
+            if route.step == EVENTS or "e" in asking.asked.ours:
+                await self.answering.tell(asking)
+                return None, "event"
+            said = await (self.answering.answer(asking) if route.flow else self.placed.answer(asking, route.step))
+            return said, _outcome(asking)
         except Exception:
-            log.exception("a bug, answered with an apology", path=scope["path"][:200], call_sid=asking.request.call_sid)
+            log.exception("a bug, answered with an apology", path=asking.asked.path[:200], call_sid=asking.request.call_sid)
             return await self._sorry_and_recorded(asking), "fault"
+
+    def _late(self, asking: Asking) -> tuple[Said, str]:
+        """What was decided in time is said, though its record may not be written."""
+        log.error("answered at the deadline", path=asking.asked.path[:200], call_sid=asking.request.call_sid)
+        return asking.said or self._sorry(asking), "late"
 
     def _asking(self, route: Route, asked: Asked, until: float) -> Asking:
         """Raises Refused where it cannot be believed."""

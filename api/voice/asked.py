@@ -6,11 +6,10 @@ with what its query says, or as a call of its own.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 from api.voice.addresses import OURS, Addresses
 from api.voice.recorded import Heard, Origin, new_receipt
@@ -77,7 +76,20 @@ class Line:
 class Asked:
     """What came. `ours`: what an address of ours says; `query`: the rest of it, as it stands; `body` None: it was not read whole."""
 
-    __slots__ = ("body", "content_type", "fields", "headers", "method", "ours", "path", "query", "receipt", "signature", "unread")
+    __slots__ = (
+        "body",
+        "content_type",
+        "fields",
+        "headers",
+        "method",
+        "ours",
+        "path",
+        "query",
+        "receipt",
+        "signature",
+        "unread",
+        "whole_query",
+    )
 
     def __init__(self, scope: Scope):
         self.method, self.path = scope["method"], scope["path"]
@@ -86,14 +98,15 @@ class Asked:
             name = raw.decode("latin-1")
             self.headers[name] = f"{self.headers[name]}, {value.decode('latin-1')}" if name in self.headers else value.decode("latin-1")
         self.content_type = self.headers.get("content-type", "")
-        self.ours, self.query = _split((scope.get("query_string") or b"").decode("latin-1"))
+        self.whole_query = (scope.get("query_string") or b"").decode("latin-1")
+        self.ours, self.query = _split(self.whole_query)
         self.body: bytes | None = b""
         self.fields: dict[str, object] = {}
         self.unread, self.signature, self.receipt = "", "none", new_receipt()
 
     def request(self, *, at: Micros, step: str | None, believed: bool) -> Request:
         """What is asked. `believed`: what our own address says is ours. A call that nobody can name is one of its own."""
-        query = self.query if not believed or not self.ours else "&".join([self.query, urlencode(self.ours)])
+        query = self.whole_query if believed else self.query
         body = self.body or b""
         request, self.fields = requests.read(
             at=at, body=body, content_type=self.content_type, query=query, step=step, headers=self.headers
@@ -122,7 +135,7 @@ def _split(query: str) -> tuple[dict[str, str], str]:
     rest: list[str] = []
     for pair in query.split("&", MOST_FIELDS):
         if pair[1:2] == "=" and pair[0] in OURS:
-            ours.setdefault(pair[0], unquote(pair[2:]))
+            ours.setdefault(pair[0], unquote(pair[2:]) if "%" in pair else pair[2:])
         else:
             rest.append(pair)
     return ours, "&".join(rest)
@@ -137,21 +150,18 @@ def _is_read(body: bytes, content_type: str) -> bool:
 
 
 class Bodies:
-    """Reads bodies. (None, why) for one that is too large, too slow, or too much beside the others."""
+    """Reads bodies. (None, why) for one that is too large, or too much beside the others."""
 
     def __init__(self) -> None:
         self.held = 0
 
-    async def read(self, receive: Receive, *, within_s: float) -> tuple[bytes | None, str]:
-        try:
-            async with asyncio.timeout(within_s):
-                message = await receive()
-                if message["type"] == "http.request" and not message.get("more_body"):
-                    body: bytes = message.get("body", b"")
-                    return (body, "") if len(body) <= LARGEST else (None, f"a body of more than {LARGEST} bytes")
-                return await self._chunks(receive, message)
-        except TimeoutError:
-            return None, f"the body did not come within {within_s:.1f} s"
+    async def read(self, receive: Receive) -> tuple[bytes | None, str]:
+        """(body, ""). Its caller bounds the time."""
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            body: bytes = message.get("body", b"")
+            return (body, "") if len(body) <= LARGEST else (None, f"a body of more than {LARGEST} bytes")
+        return await self._chunks(receive, message)
 
     async def _chunks(self, receive: Receive, message: MutableMapping[str, Any]) -> tuple[bytes | None, str]:
         chunks: list[bytes] = []
