@@ -8,7 +8,7 @@ from calls.voice.actions import Dialect
 from calls.voice.check_flow import compile_flow
 from calls.voice.check_steps import near
 from calls.voice.flow import Flow, FlowFault, QueueRules
-from runtime.problems import Refused
+from runtime.problems import FieldError, Refused
 from runtime.settings import Settings
 
 DIALECTS: dict[str, Dialect] = {"sautikit": "sautikit", "minivoice": "minivoice"}
@@ -19,8 +19,8 @@ def flows_of(settings: Settings) -> dict[str, Flow]:
     flows, faults = _compiled(settings)
     if faults:
         more = f" (and {len(faults) - 1} more: safiri flows check)" if len(faults) > 1 else ""
-        errors = [{"field": f"flows.{fault.flow}.steps.{fault.step}.{fault.field}", "detail": fault.detail} for fault in faults]
-        raise Refused(422, "Invalid flow", f"{faults[0]}{more}", errors=errors)  # type: ignore[arg-type]
+        errors: list[FieldError] = [{"field": fault.where, "detail": fault.detail} for fault in faults]
+        raise Refused(422, "Invalid flow", f"{faults[0]}{more}", errors=errors)
     return flows
 
 

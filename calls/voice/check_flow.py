@@ -54,7 +54,7 @@ def _head(
         if not isinstance(raw.get(field), str) or not raw[field]:
             fault(field, "is required" if field not in raw else f"must be a text, not {word_for(raw[field])}")
     start = str(raw.get("start") or "")
-    if isinstance(raw.get("start"), str) and start and start not in known:
+    if isinstance(raw.get("start"), str) and start and known and start not in known:
         fault("start", f"there is no step {start!r}{near(start, known)}")
     form = raw.get("format", "json")
     if why := _no_form(form, dialect):

@@ -82,7 +82,7 @@ def _values(cls: type[Step], kind: str, raw: Mapping[str, object]) -> tuple[dict
             continue
         try:
             values[name] = msgspec.convert(_plain(value), field.type)
-        except (msgspec.ValidationError, OverflowError, RecursionError):
+        except (msgspec.ValidationError, ValueError, OverflowError, RecursionError):
             wrong.append((name, f"must be {_wanted(field.type)}, not {_shown(value)}"))
     wrong += [(name, "is required") for name, field in fields.items() if field.required and name not in raw]
     return values, wrong

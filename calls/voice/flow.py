@@ -148,9 +148,13 @@ class FlowFault(msgspec.Struct, frozen=True):
     field: str
     detail: str
 
+    @property
+    def where(self) -> str:
+        """As one would write it in the configuration: `flows.ivr.steps.menu.choices`."""
+        return f"flows.{self.flow}" + (f".steps.{self.step}" if self.step else "") + (f".{self.field}" if self.field else "")
+
     def __str__(self) -> str:
-        where = f"flows.{self.flow}" + (f".steps.{self.step}" if self.step else "") + (f".{self.field}" if self.field else "")
-        return f"{where}: {self.detail}"
+        return f"{self.where}: {self.detail}"
 
 
 class Flow(msgspec.Struct, frozen=True):
