@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HANDLING_S = 0.85  # what a call takes an agent, as wishes are drawn: the arrivals' mean spacing is this over the number of agents
 SETTLING_S = 0.4
-UNSTAFFED = 24  # calls at once where nobody has to be waited for
+UNSTAFFED = 10  # calls at once where nobody has to be waited for
 
 
 class Order(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -143,6 +143,8 @@ async def _connect(scene: Scene, targets: list[str], *, timeout_s: float) -> Non
     engine, line = scene.engine, scene.line
     pickup = engine.people.ring(targets, wish=line.wish, timeout_s=timeout_s, nth=line.nth_dial)
     line.nth_dial += 1
+    if line.dialect == "minivoice" and not pickup.phone:
+        pickup = msgspec.structs.replace(pickup, status="answered")
     agent = pickup.phone.agent if pickup.phone else engine.agent_at(pickup.address)
     far = line.far(kind_of(pickup.address, agent), address=pickup.address, agent=agent, queue=line.visit.queue if line.visit else None)
     far.status = "canceled"
@@ -168,7 +170,7 @@ async def _connect(scene: Scene, targets: list[str], *, timeout_s: float) -> Non
 
 
 async def _transfer(scene: Scene) -> None:
-    """MiniVoice's last word: when the far side is gone, so is the call."""
+    """MiniVoice's last word: when the far side is gone, so is the call. It tells nobody what became of a transfer, so everybody answers."""
     await _dial(scene)
     scene.line.hang_up("platform")
 
