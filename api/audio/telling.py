@@ -89,6 +89,8 @@ class Telling:
             await before
         try:
             await asyncio.wait_for(self._mark_bot(self.tenant, self.account, self.call_sid, self.flow, bot), MARK_WITHIN_S)
+        except TimeoutError:
+            log.error("where the call stands could not be kept in time", call_sid=self.call_sid, bot=bot)
         except Exception:
             log.exception("where the call stands could not be kept", call_sid=self.call_sid, bot=bot)
 

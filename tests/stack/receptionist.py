@@ -18,6 +18,7 @@ from api.audio import SERVER, Audio, Maker
 from api.audio.engines import ENGINES
 from calls.envelope import Envelope
 from calls.voice.flow import Bot, Flow, HangupStep
+from ingest.heads import BoundedHeads
 from runtime.settings import Settings
 
 PROTOCOL: Any = "audio.drachtio.org"
@@ -94,7 +95,9 @@ async def served(*flows: Flow, known: Settings | None = None, engines: Mapping[s
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     desk.port = listening.getsockname()[1]
-    config = uvicorn.Config(desk.app, lifespan="off", log_level=logging.ERROR, timeout_graceful_shutdown=2, **SERVER)
+    config = uvicorn.Config(
+        desk.app, http=BoundedHeads, lifespan="off", log_level=logging.ERROR, timeout_graceful_shutdown=2, **SERVER
+    )  # fmt: skip
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

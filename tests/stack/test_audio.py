@@ -152,7 +152,7 @@ def test_who_names_no_call_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None
     async def check() -> None:
         async with served(flow("reception")) as desk, line(desk, "/audio/reception") as opened:
             await opened.send(b"\1\0" * 160)
-            assert await until_closed(opened, 2) == (b"", [])
+            assert await until_closed(opened) == (b"", [])
             assert opened.close_code == 1008
             assert (desk.told, desk.marks) == ([], [])
 
@@ -197,7 +197,7 @@ def test_however_the_engine_ends_the_outcome_is_kept_before_the_socket_closes(en
     async def check() -> None:
         known = settings(scripted={"max_call_s": 0.2})
         async with served(flow("reception"), known=known, engines={"scripted": lambda *_: engine}) as desk, line(desk) as opened:
-            audio, _ = await until_closed(opened, 2)
+            audio, _ = await until_closed(opened)
             assert (opened.close_code, desk.marked) == (1000, marks)
             await desk.until(lambda d: len(d.told) == len(types))
             assert desk.types == types
@@ -228,7 +228,7 @@ def test_a_position_that_cannot_be_kept_holds_nobody_up(monkeypatch: pytest.Monk
 
             desk.app.mark_bot = away
             async with line(desk) as opened:
-                await until_closed(opened, 2)
+                await until_closed(opened)
                 assert opened.close_code == 1000
             await desk.until(lambda d: "bot.handed_over" in d.types)
 
@@ -240,7 +240,7 @@ def test_a_message_over_the_bound_closes_with_1009() -> None:
         async with served(flow("reception"), engines={"scripted": lambda *_: forever}) as desk, line(desk) as opened:
             await opened.send(b"\0" * (256 << 10))
             await opened.send(b"\0" * ((256 << 10) + 2))
-            await until_closed(opened, 2)
+            await until_closed(opened)
             assert opened.close_code == 1009
             await desk.until(lambda d: d.marked == ["open", "failed"])
 
@@ -322,6 +322,17 @@ def test_fifty_sockets_at_once_lose_no_frame() -> None:
             await desk.until(lambda d: d.types.count("bot.ended") == 50)
             assert {one.stream for one in desk.envelopes} == {f"HD_{n}" for n in range(50)}
             assert not any(event.get("attributes", {}).get("lost_ms") for event in desk.told)
+
+    asyncio.run(check())
+
+
+def test_the_time_that_a_request_may_take_is_not_that_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.heads.WITHIN_S", 0.1)
+
+    async def check() -> None:
+        async with served(flow("reception", hand_over_after_ms=300)) as desk, line(desk) as opened:
+            await until_closed(opened)
+            assert desk.marked == ["open", "handed_over"]
 
     asyncio.run(check())
 

@@ -135,7 +135,7 @@ def test_when_openai_fails_in_the_middle_the_caller_goes_to_a_human(way: str) ->
 
     async def check() -> None:
         async with receptionist(OpenAI(script)) as (desk, opened):
-            await until_closed(opened, 2)  # what was still to be said is not waited for
+            await until_closed(opened)  # what was still to be said is not waited for
             assert (opened.close_code, desk.marked) == (1000, ["open", "failed"])
             await desk.until(lambda d: d.types == ["bot.started", "bot.ended"])
             assert desk.told[-1]["attributes"]["reason"].startswith("the vendor")
@@ -226,7 +226,7 @@ def test_when_gemini_fails_in_the_middle_the_caller_goes_to_a_human(way: str) ->
 
     async def check() -> None:
         async with receptionist(Gemini(script)) as (desk, opened):
-            audio, _ = await until_closed(opened, 2)
+            audio, _ = await until_closed(opened)
             assert (opened.close_code, desk.marked) == (1000, ["open", "failed"])
             if way == "goes away":
                 assert same_sound(audio, sine(16000, 300))  # its sentence is said to the end
@@ -252,7 +252,7 @@ def test_an_engine_that_cannot_be_had_is_said_at_once_and_nothing_begins(kind: A
             url = "ws://127.0.0.1:1/v1" if way == "nobody there" else model.url
             known = settings(**{engine: {"url": url} | key})
             async with served(flow("reception", engine=engine), known=known) as desk, line(desk) as opened:
-                assert await until_closed(opened, 2) == (b"", [])
+                assert await until_closed(opened) == (b"", [])
                 assert (opened.close_code, desk.marked, desk.types) == (1000, ["failed"], [])
                 assert "-key" not in (opened.close_reason or "")
         assert model.faults == []
@@ -279,7 +279,7 @@ def test_rubbish_from_a_vendor_is_passed_over(kind: Any) -> None:
 
     async def check() -> None:
         async with receptionist(kind(script)) as (desk, opened):
-            await until_closed(opened, 2)
+            await until_closed(opened)
             assert desk.marked == ["open", "handed_over"]
 
     asyncio.run(check())
