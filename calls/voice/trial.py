@@ -26,7 +26,7 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 def try_step(
-    flow: Flow, state: State | None, digits: str | None, *, now: Micros, public: str = "", agent: bool = False, answered: bool = False
+    flow: Flow, state: State | None, digits: str | None, *, now: Micros, public: str, agent: bool = False, answered: bool = False
 ) -> Tried:
     """The next answer. `state` None: the first one. `agent`: one is free in every queue; `answered`: so is a dial that is over.
 
