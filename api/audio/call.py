@@ -137,7 +137,7 @@ class AudioCall:
             handed_over = ending.how == "handed_over"
             telling.over(ending.reason, handed_over=handed_over, to=self.step.hand_over_to, lost_ms=self.line.lost_ms)
         await telling.marked()
-        await self._close(reading, 1000, ending.reason)
+        await self._close(reading, 1000, ending.how)
         await telling.settled()
 
     async def _close(self, reading: asyncio.Task[None], code: int, reason: str) -> None:
