@@ -35,11 +35,9 @@ def check(settings: Settings, as_json: bool) -> int:
         click.echo(json.dumps({"flows": sorted(settings.flows), "faults": listed}, indent=2))
         return 1 if faults else 0
     for fault in faults:
-        click.echo(str(fault), err=True)
+        click.echo(str(fault))
     if not faults:
-        click.echo(
-            f"ok: {len(settings.flows)} flow{'' if len(settings.flows) == 1 else 's'}: {', '.join(sorted(settings.flows)) or 'none'}"
-        )
+        click.echo(f"ok: {_counted(len(settings.flows), 'flow')}: {', '.join(sorted(settings.flows)) or 'none'}")
     return 1 if faults else 0
 
 
