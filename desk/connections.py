@@ -46,6 +46,7 @@ class Connections:
         self._idle: list[Connection] = []
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closed_until = 0.0
+        self._answered_at = float("-inf")
 
     async def run(self, work: Work[Answer], *, within_s: float | None = None) -> Answer:
         """What `work` returns, committed. Raises Retry where Postgres is away, or not done within `within_s`.
@@ -68,7 +69,8 @@ class Connections:
             raise
         if not done:
             task.cancel()
-            self._closed_until = time.monotonic() + OPEN_S
+            if self._answered_at < now:  # it has answered nobody else either
+                self._closed_until = time.monotonic() + OPEN_S
             raise Retry(f"Postgres did not answer within {patience:g} s")
         return self._told(task)
 
@@ -83,7 +85,7 @@ class Connections:
         except AWAY as error:
             self._closed_until = time.monotonic() + OPEN_S
             raise Retry(f"Postgres does not answer: {type(error).__name__}") from error
-        self._closed_until = 0.0
+        self._closed_until, self._answered_at = 0.0, time.monotonic()
         return answer
 
     def _ended(self, task: asyncio.Task[Any]) -> None:

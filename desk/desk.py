@@ -81,13 +81,14 @@ class Desk:
             self._runner = asyncio.create_task(self._catch_up(), name="desk-later")
 
     async def _catch_up(self) -> None:
+        await asyncio.sleep(AGAIN_S)
         while self._late:
             until, work = self._late[0]
             try:
-                await asyncio.sleep(AGAIN_S)
                 await self.connections.run(work, within_s=5.0)
             except Retry:
                 if time.monotonic() < until:
+                    await asyncio.sleep(AGAIN_S)
                     continue
                 log.warning("given up: Postgres did not answer", seconds=LATE_S)
             except Exception:  # a bug: the others shall not wait for it

@@ -6,7 +6,8 @@ Whoever enters a queue holds its lock until the commit: so the first who came is
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from calls.clock import Micros, to_datetime
 from calls.events import AgentState, CallLinked, DispatchTaken, Event, QueueLeft
@@ -20,9 +21,26 @@ from desk.outbox import say
 from runtime.settings import Queue, Settings
 
 CARRIED_S = 15  # a caller who is back this soon after a dial that failed has waited since before it
-FREE = """
-SELECT agent FROM safiri.agents_now WHERE tenant = %s AND agent = ANY(%s) AND state = 'available' AND offer IS NULL
-  AND (rest_until IS NULL OR rest_until <= clock_timestamp()) ORDER BY idle_since LIMIT 1 FOR UPDATE SKIP LOCKED
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 4))"
+_MINE = """
+SELECT queue FROM safiri.waiting WHERE tenant = %(tenant)s AND account = %(account)s AND call_sid = %(call_sid)s AND gone_at IS NULL
+FOR UPDATE
+"""
+_DIALLED = """
+SELECT entered_at FROM safiri.offers WHERE tenant = %(tenant)s AND account = %(account)s AND call_sid = %(call_sid)s
+  AND queue = %(queue)s AND way = 'dial' AND result <> 'answered' AND over_at > %(carried)s ORDER BY offered_at DESC LIMIT 1
+"""
+_COUNT = "SELECT count(*) FROM safiri.waiting WHERE tenant = %(tenant)s AND queue = %(queue)s AND gone_at IS NULL"
+# Nobody's row is locked for a caller who cannot have the agent: another caller may come for them in this moment.
+_FREE = """
+SELECT agent FROM safiri.agents_now WHERE tenant = %(tenant)s AND agent = ANY(%(agents)s) AND state = 'available' AND offer IS NULL
+  AND (rest_until IS NULL OR rest_until <= clock_timestamp())
+  AND NOT EXISTS (SELECT FROM safiri.waiting WHERE tenant = %(tenant)s AND queue = %(queue)s AND gone_at IS NULL
+    AND (offer IS NULL AND (leave_by IS NULL OR leave_by > %(now)s) OR call_sid = %(call_sid)s))
+  AND NOT EXISTS (SELECT FROM safiri.offers WHERE tenant = %(tenant)s AND account = %(account)s AND call_sid = %(call_sid)s
+    AND state <> 'over' AND queue = %(queue)s)
+ORDER BY idle_since LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 _HOLD = """
 INSERT INTO safiri.waiting AS w (tenant, account, call_sid, flow, step, queue, caller, called, entered_at, leave_by)
@@ -30,49 +48,81 @@ VALUES (%(tenant)s, %(account)s, %(call_sid)s, %(flow)s, %(step)s, %(queue)s, %(
 ON CONFLICT (tenant, account, call_sid) DO UPDATE SET flow = excluded.flow, step = excluded.step, queue = excluded.queue,
   caller = excluded.caller, called = excluded.called, entered_at = excluded.entered_at, leave_by = excluded.leave_by,
   offer = NULL, sent_out_at = NULL, gone_at = NULL
-WHERE w.gone_at IS NOT NULL OR w.queue <> excluded.queue
+WHERE w.gone_at < %(unless_gone_since)s OR w.queue <> excluded.queue
 """
 _BEFORE = """
-SELECT count(*) FROM safiri.waiting w, (SELECT priority, entered_at FROM safiri.waiting
+SELECT count(*), pg_notify('desk', '') FROM safiri.waiting w, (SELECT priority, entered_at FROM safiri.waiting
   WHERE tenant = %(tenant)s AND account = %(account)s AND call_sid = %(call_sid)s) mine
 WHERE w.tenant = %(tenant)s AND w.queue = %(queue)s AND w.gone_at IS NULL
   AND (w.priority > mine.priority OR w.priority = mine.priority AND w.entered_at <= mine.entered_at)
 """
 
 
+class Found(NamedTuple):
+    """What there is when a caller comes. `since`: of a dial that failed a moment ago."""
+
+    mine: str | None
+    here: list[Offer]
+    since: datetime | None
+    waiting: int
+    free: str | None
+
+
 async def enter(connection: Connection, caller: Caller, *, settings: Settings, now: Micros, dial: bool) -> InQueue:
     """An agent for the caller, or a place, or no room. The same call twice has the same."""
-    await _lock(connection, caller.tenant, caller.queue)
-    there, here = await _waits(connection, caller), await _open(connection, caller)
-    if there == caller.queue:
+    found = await _found(connection, caller, settings=settings, now=now, dial=dial)
+    if found.mine == caller.queue:
         return InQueue(position=await _position(connection, caller))
-    dials = [one for one in here if one.way == "dial" and one.queue == caller.queue]
+    dials = [one for one in found.here if one.way == "dial" and one.queue == caller.queue]
     if dials:
         return _dialled_agent(dials[0], settings)
-    if there is not None or here:  # they come from another queue, which nobody told us that they left
+    if found.mine is not None or found.here:  # they come from another queue, which nobody told us that they left
         await left(connection, (caller.tenant, caller.account, caller.call_sid), settings=settings, now=now)
-    entered_at = await _entered(connection, caller, now)
-    if dial and not await _anybody_waits(connection, caller, now):
-        agent = await _free(connection, caller, settings)
-        if agent is not None:
-            made, said = await offers.reserve(connection, caller, settings=settings, agent=agent, entered_at=entered_at, now=now)
-            await offers.tell(connection, made, said, settings=settings, now=now)
-            return _dialled_agent(made, settings)
-    if await _full(connection, caller, settings):
+    at = to_datetime(now)
+    entered_at = min(at, found.since or at)
+    if found.free is not None:
+        made, said = await offers.reserve(connection, caller, settings=settings, agent=found.free, entered_at=entered_at, now=now)
+        await offers.tell(connection, made, said, settings=settings, now=now)
+        return _dialled_agent(made, settings)
+    most = settings.queues.get(caller.queue, Queue()).max_waiting
+    if most is not None and found.waiting >= most:
         return InQueue(full=True)
-    await _hold(connection, caller, settings=settings, entered_at=entered_at)
-    await connection.execute("SELECT pg_notify('desk', '')")
-    return InQueue(position=await _position(connection, caller))
+    async with connection.pipeline():
+        await _hold(connection, caller, settings=settings, entered_at=entered_at, unless_gone_since=FOREVER)
+        return InQueue(position=await _position(connection, caller))
+
+
+async def _found(connection: Connection, caller: Caller, *, settings: Settings, now: Micros, dial: bool) -> Found:
+    """Takes the queue's lock and looks; all in one go, for whoever comes next waits for the lock."""
+    at = to_datetime(now)
+    asked = {
+        "tenant": caller.tenant, "account": caller.account, "call_sid": caller.call_sid, "queue": caller.queue, "now": at,
+        "carried": at - timedelta(seconds=CARRIED_S),
+        "agents": list(offers.agents_of(settings, caller.tenant, caller.queue)) if dial else [],
+    }  # fmt: skip
+    async with connection.pipeline():
+        await connection.execute(_LOCK, (_lock(caller),))
+        questions = [await connection.execute(statement, asked) for statement in (_MINE, _DIALLED, _COUNT, _FREE)]
+        here = await offers.open_of(connection, tenant=caller.tenant, account=caller.account, call_sid=caller.call_sid)
+    mine, since, waiting, free = [await question.fetchone() for question in questions]
+    return Found(
+        mine[0] if mine else None, here, since[0] if since else None, waiting[0] if waiting else 0, free[0] if free else None
+    )  # fmt: skip
+
+
+def _lock(caller: Caller) -> str:
+    return f"{len(caller.tenant)}/{caller.tenant}/{caller.queue}"
 
 
 async def hold(connection: Connection, caller: Caller, *, settings: Settings, now: Micros, entered_at: Micros | None = None) -> None:
     """The caller was told to wait without anybody asking us: an agent who was reserved all the same is free again."""
-    await _lock(connection, caller.tenant, caller.queue)
+    await connection.execute(_LOCK, (_lock(caller),))
     said: list[Event] = []
-    for offer in await _open(connection, caller):
+    for offer in await offers.open_of(connection, tenant=caller.tenant, account=caller.account, call_sid=caller.call_sid):
         if offer.way == "dial":
             said += await offers.end(connection, offer, settings=settings, result="unheard", now=now)
-    await _hold(connection, caller, settings=settings, entered_at=to_datetime(now if entered_at is None else entered_at))
+    at = to_datetime(now if entered_at is None else entered_at)
+    await _hold(connection, caller, settings=settings, entered_at=at, unless_gone_since=at)  # they may have come and gone meanwhile
     await say(connection, *said, settings=settings, tenant=caller.tenant, account=caller.account, now=now)
 
 
@@ -160,71 +210,17 @@ async def _learn(connection: Connection, offer: Offer, ids: list[str], now: Micr
     return [CallLinked(call_sid=one, at=now, to_call_sid=offer.call_sid) for one in new if one != offer.call_sid]
 
 
-# ---------------------------------------------------------------- entering
+# ---------------------------------------------------------------- waiting
 
 
-async def _lock(connection: Connection, tenant: str, queue: str) -> None:
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 4))", (f"{len(tenant)}/{tenant}/{queue}",))
-
-
-async def _waits(connection: Connection, caller: Caller) -> str | None:
-    """The queue in which the caller waits, their row locked."""
-    found = await connection.execute(
-        "SELECT queue FROM safiri.waiting WHERE tenant = %s AND account = %s AND call_sid = %s AND gone_at IS NULL FOR UPDATE",
-        (caller.tenant, caller.account, caller.call_sid),
-    )
-    row = await found.fetchone()
-    return row[0] if row else None
-
-
-async def _open(connection: Connection, caller: Caller) -> list[Offer]:
-    return await offers.open_of(connection, tenant=caller.tenant, account=caller.account, call_sid=caller.call_sid)
-
-
-async def _entered(connection: Connection, caller: Caller, now: Micros) -> datetime:
-    """Since when the caller waits: a dial that failed a moment ago was part of it."""
-    at = to_datetime(now)
-    found = await connection.execute(
-        "SELECT entered_at FROM safiri.offers WHERE tenant = %s AND account = %s AND call_sid = %s AND queue = %s AND way = 'dial' "
-        "AND result <> 'answered' AND over_at > %s ORDER BY offered_at DESC LIMIT 1",
-        (caller.tenant, caller.account, caller.call_sid, caller.queue, at - timedelta(seconds=CARRIED_S)),
-    )
-    row = await found.fetchone()
-    return min(at, row[0]) if row else at
-
-
-async def _anybody_waits(connection: Connection, caller: Caller, now: Micros) -> bool:
-    found = await connection.execute(
-        "SELECT EXISTS (SELECT FROM safiri.waiting WHERE tenant = %s AND queue = %s AND gone_at IS NULL AND offer IS NULL "
-        "AND call_sid <> %s AND (leave_by IS NULL OR leave_by > %s))",
-        (caller.tenant, caller.queue, caller.call_sid, to_datetime(now)),
-    )
-    row = await found.fetchone()
-    return bool(row and row[0])
-
-
-async def _free(connection: Connection, caller: Caller, settings: Settings) -> str | None:
-    names = list(offers.agents_of(settings, caller.tenant, caller.queue))
-    row = await (await connection.execute(FREE, (caller.tenant, names))).fetchone() if names else None
-    return row[0] if row else None
-
-
-async def _full(connection: Connection, caller: Caller, settings: Settings) -> bool:
-    most = settings.queues.get(caller.queue, Queue()).max_waiting
-    if most is None:
-        return False
-    found = await connection.execute(
-        "SELECT count(*) FROM safiri.waiting WHERE tenant = %s AND queue = %s AND gone_at IS NULL", (caller.tenant, caller.queue)
-    )
-    row = await found.fetchone()
-    return bool(row and row[0] >= most)
-
-
-async def _hold(connection: Connection, caller: Caller, *, settings: Settings, entered_at: datetime) -> None:
+async def _hold(
+    connection: Connection, caller: Caller, *, settings: Settings, entered_at: datetime, unless_gone_since: datetime
+) -> None:  # fmt: skip
     longest = settings.queues.get(caller.queue, Queue()).max_wait_s
     await connection.execute(_HOLD, {
         "tenant": caller.tenant, "account": caller.account, "call_sid": caller.call_sid, "flow": caller.flow, "step": caller.step,
         "queue": caller.queue, "caller": caller.caller, "called": caller.called, "entered_at": entered_at,
+        "unless_gone_since": unless_gone_since,
         "leave_by": None if longest is None else entered_at + timedelta(seconds=longest),
     })  # fmt: skip
 
