@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from desk import CALLER, NOON, SECOND, Desk, journey, opened, problem
+from asking import CALLER, NOON, SECOND, Desk, journey, opened, problem
 
 from api.database import reader
 from calls.clock import parse_time

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from desk import NOON, SECOND, Desk, journey, neutral, opened, problem
+from asking import NOON, SECOND, Desk, journey, neutral, opened, problem
 
 from calls.clock import rfc3339, to_datetime
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from desk import DID, NOON, SECOND, Desk, journey, opened, problem
+from asking import DID, NOON, SECOND, Desk, journey, opened, problem
 
 from calls.clock import rfc3339
 from calls.journey import Anomaly, Durations

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from desk import NOON, SECOND, SETTINGS, Desk, Kafka, journey, opened, problem
+from asking import NOON, SECOND, SETTINGS, Desk, Kafka, journey, opened, problem
 from fastapi.testclient import TestClient
 
 from api.app import build

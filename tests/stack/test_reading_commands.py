@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from desk import CALLER, Desk, journey, neutral, opened
+from asking import CALLER, Desk, journey, neutral, opened
 
 import cli
 from calls.ladder import WIDTH
