@@ -12,7 +12,7 @@ from calls.journey import Anomaly, AnomalyCode, Leg, MenuStep, QueueVisit, Segme
 MAIN = "caller"  # the leg that every call has
 PERSON = ("agent", "external", "sip")
 UNREPORTED = "reported"  # an attribute of leg.started: false where the provider tells nothing of that leg
-FAULTS = ("delegate_failed", "bot_unavailable", "flow_fault")
+FAULTS = ("delegate_failed", "bot_unavailable", "flow_fault", "unknown_step")
 
 
 class Building(msgspec.Struct):

@@ -21,7 +21,7 @@ Outcome: TypeAlias = Literal[
 AnomalyCode: TypeAlias = Literal[
     "conflicting_copy", "unknown_event", "missing_start", "missing_end", "impossible_order", "negative_interval", "clock_skew",
     "presumed_end", "unmatched_event", "too_many_events", "too_many_calls", "fold_failed",
-    "delegate_failed", "bot_unavailable", "flow_fault", "dial_result_unknown",
+    "delegate_failed", "bot_unavailable", "flow_fault", "unknown_step", "dial_result_unknown",
 ]  # fmt: skip
 SegmentKind: TypeAlias = Literal["menu", "queue", "ring", "talk", "hold", "bot", "wrap_up"]
 MainKind: TypeAlias = Literal["caller", "agent", "external", "sip", "bot"]

@@ -171,7 +171,7 @@ class Placed:
             said = Said(*render(decision.actions, form), verbs=verbs(decision.actions))
             said = await self._kept(asking, decision, said) if keep else said
         elif sorry and asking.request.kind == "ask":
-            said = Said(*APOLOGIES[form], verbs=("say", "hangup"), fallback=sorry, fault="placed_for_nothing")
+            said = Said(*APOLOGIES[form], verbs=("say", "hangup"), fallback=sorry, fault="flow_fault")
         else:
             said = Said(*NOTHING[form])
         await self.answering.record(asking, said, None if said.replay else decision)

@@ -78,13 +78,17 @@ class Positions:
         self._keep: Batched[tuple[Key, Position], bool] = Batched(self.link, self._kept)
 
     async def find(self, key: Key) -> Position | None:
-        """Where the call stands in the flow; None where it was never heard of."""
+        """Where the call stands in the flow; None where it was never heard of. What is remembered is ahead of the row where
+        that could not be written."""
+        known = self._remembered.get(key)
         try:
             found = await self._find(key)
         except Retry:
-            if key in self._remembered:
-                return self._remembered[key]
-            raise
+            if known is None:
+                raise
+            return known
+        if known is not None and (found is None or found.state.visit < known.state.visit):
+            return known
         if found is not None:
             self._remember(key, found)
         return found
