@@ -113,5 +113,5 @@ async def over(connection: Connection, name: str, *, settings: Settings, reason:
         missed = offer.result == "no_answer"
         said = await offers.end(connection, offer, settings=settings, result=offer.result or reason, missed=missed, now=now)
     else:
-        said = await offers.fail(connection, offer, settings=settings, reason=reason, now=now)
+        said = await offers.fail(connection, offer, settings=settings, reason="no_answer" if reason == "over" else reason, now=now)
     await offers.tell(connection, offer, said, settings=settings, now=now)

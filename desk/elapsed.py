@@ -5,7 +5,9 @@ Rings that lasted too long, waits that lasted too long, wrap-up that is over, di
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from calls.clock import Micros, to_datetime, to_micros
 from calls.events import AgentState, Event, QueueLeft
@@ -30,7 +32,11 @@ RETURNING account, call_sid
 _TOO_LONG = """
 UPDATE safiri.waiting SET gone_at = %(now)s WHERE (tenant, account, call_sid) IN (SELECT tenant, account, call_sid FROM safiri.waiting
   WHERE gone_at IS NULL AND offer IS NULL AND sent_out_at <= %(before)s LIMIT 200 FOR UPDATE SKIP LOCKED)
-RETURNING tenant, account, call_sid, queue, leave_by
+RETURNING tenant, account, call_sid, queue, leave_by, entered_at
+"""
+_TOLD = """
+SELECT EXISTS (SELECT FROM live.call_index i JOIN live.queue_visits v ON v.tenant = i.tenant AND v.journey_id = i.journey_id
+  WHERE i.tenant = %s AND i.call_sid = %s AND v.queue = %s AND v.left_at IS NOT NULL AND v.entered_at > %s)
 """
 _NEXT = """
 SELECT least(
@@ -50,10 +56,19 @@ async def pass_on(connection: Connection, *, settings: Settings, now: Micros) ->
         await say(connection, told, settings=settings, tenant=tenant, account="", now=now)
     await _rung(connection, settings=settings, now=now)
     for row in await (await connection.execute(_TOO_LONG, {"now": at, "before": at - timedelta(seconds=LEAVE_S)})).fetchall():
-        tenant, account, call_sid, queue, leave_by = row
-        left = QueueLeft(call_sid=call_sid, at=to_micros(leave_by), queue=queue, reason="timeout")
-        await say(connection, left, settings=settings, tenant=tenant, account=account, now=now)
+        await _too_long(connection, row, settings=settings, now=now)
     return [(account, sid) for account, sid in await (await connection.execute(_SENT_OUT, {"now": at})).fetchall()]
+
+
+async def _too_long(connection: Connection, row: Sequence[Any], *, settings: Settings, now: Micros) -> None:
+    """The caller has not left by their own next request; where they have, that request was told of with the moment it came."""
+    tenant, account, call_sid, queue, leave_by, entered_at = row
+    asked = (tenant, call_sid, queue, entered_at - timedelta(seconds=1))
+    told = await (await connection.execute(_TOLD, asked)).fetchone()
+    if told and told[0]:
+        return
+    left = QueueLeft(call_sid=call_sid, at=to_micros(leave_by), queue=queue, reason="timeout")
+    await say(connection, left, settings=settings, tenant=tenant, account=account, now=now)
 
 
 async def next_due(connection: Connection, *, now: Micros) -> datetime | None:

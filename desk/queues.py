@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from calls.clock import Micros, to_datetime
-from calls.events import AgentState, CallLinked, DispatchTaken, Event, QueueLeft
+from calls.events import AgentState, DispatchTaken, Event, QueueLeft
 from calls.rooms import PREFIX
 from calls.voice.decide import FreeAgent, InQueue
 from desk import offers
@@ -167,10 +167,10 @@ async def answered(
         return Joined()
     if offer.state == "talking":
         return _joined(offer)
-    links = await _learn(connection, offer, [call_sid, *aliases], now)
+    await _learn(connection, offer, [call_sid, *aliases])
     if offer.state == "canceling":
         said = await offers.end(connection, offer, settings=settings, result=offer.result or "caller_gone", now=now)
-        await offers.tell(connection, offer, [*links, *said], settings=settings, now=now)
+        await offers.tell(connection, offer, said, settings=settings, now=now)
         return Joined()
     waits = await connection.execute(
         "UPDATE safiri.waiting SET gone_at = %s WHERE tenant = %s AND account = %s AND call_sid = %s AND offer = %s AND gone_at IS NULL",
@@ -180,10 +180,10 @@ async def answered(
         said = offers.failed(offer, "caller_gone", now) + await offers.end(
             connection, offer, settings=settings, result="caller_gone", now=now
         )
-        await offers.tell(connection, offer, [*links, *said], settings=settings, now=now)
+        await offers.tell(connection, offer, said, settings=settings, now=now)
         return Joined()
     await connection.execute("UPDATE safiri.offers SET state = 'talking', taken_at = %s WHERE id = %s", (to_datetime(now), offer.id))
-    await offers.tell(connection, offer, [*links, *_taken(offer, call_sid, now)], settings=settings, now=now)
+    await offers.tell(connection, offer, _taken(offer, call_sid, now), settings=settings, now=now)
     return _joined(offer)
 
 
@@ -200,14 +200,12 @@ def _taken(offer: Offer, agent_call_sid: str, now: Micros) -> list[Event]:
     ]  # fmt: skip
 
 
-async def _learn(connection: Connection, offer: Offer, ids: list[str], now: Micros) -> list[Event]:
-    """Keeps ids of the agent's call that the provider did not tell when it took the order: they are of the caller's journey."""
+async def _learn(connection: Connection, offer: Offer, ids: list[str]) -> None:
+    """Keeps ids of the agent's call that the provider did not tell when it took the order."""
     new = [one for one in dict.fromkeys(ids) if one and one not in offer.ids]
-    if not new:
-        return []
-    offer.agent_aliases = [*offer.agent_aliases, *new]
-    await connection.execute("UPDATE safiri.offers SET agent_aliases = %s WHERE id = %s", (offer.agent_aliases, offer.id))
-    return [CallLinked(call_sid=one, at=now, to_call_sid=offer.call_sid) for one in new if one != offer.call_sid]
+    if new:
+        offer.agent_aliases = [*offer.agent_aliases, *new]
+        await connection.execute("UPDATE safiri.offers SET agent_aliases = %s WHERE id = %s", (offer.agent_aliases, offer.id))
 
 
 # ---------------------------------------------------------------- waiting

@@ -44,7 +44,7 @@ class Worker:
         self.settings, self.database_url, self.relay = settings, database_url, relay
         self.number = secrets.randbelow(2**31 - 1) + 1
         self.connections = Connections(database_url, name="worker", size=5, within_s=10.0)
-        self.reading = Connections(database_url, name="worker watch", size=1, within_s=10.0, prepared=False)
+        self.reading = Connections(database_url, name="worker watch", size=2, within_s=10.0, prepared=False)
         self.placing = Placing(settings, self.connections, public=public)
         self.listening = asyncio.Event()
         self.seen = watch.Seen()
@@ -121,7 +121,7 @@ class Worker:
         """What is due, what must be stopped, what a dead worker has left."""
         await _heard(self._tend_due, min(POLL_S, self._due_s))
         now = _now()
-        rooms = await self.connections.run(lambda c: elapsed.pass_on(c, settings=self.settings, now=now))
+        rooms = await self.reading.run(lambda c: elapsed.pass_on(c, settings=self.settings, now=now))
         for account, call_sid in rooms:
             self.placing.end_room(account, call_sid)
         await self._carry_on()

@@ -20,7 +20,6 @@ from desk.desk import Desk
 from desk.floor import Floor
 from desk.interface import Caller
 from desk.worker import Worker
-from runtime.problems import Retry
 from runtime.settings import Account, Agent, Queue, Settings
 
 DID = "+254711000100"
@@ -134,23 +133,26 @@ class Room:
     def __init__(self, database_url: str, exchange: Exchange, known: Settings) -> None:
         self.url, self.exchange, self.settings = database_url, exchange, known
         self.desks: list[Desk] = []
-        self.workers: list[asyncio.Task[None]] = []
+        self.workers: list[tuple[Worker, asyncio.Task[None]]] = []
         self.floor = Floor(known, database_url, public="https://voice.example.com")
 
     def desk(self, **more: Any) -> Desk:
         self.desks.append(Desk(self.settings, self.url, **({"within_s": 5.0} | more)))
         return self.desks[-1]
 
-    async def worker(self) -> asyncio.Task[None]:
+    async def worker(self) -> Worker:
         made = Worker(self.settings, self.url, NoKafka(), public="https://voice.example.com")  # type: ignore[arg-type]
-        self.workers.append(asyncio.create_task(made.run()))
+        self.workers.append((made, asyncio.create_task(made.run())))
         await asyncio.wait_for(made.listening.wait(), 10)
-        return self.workers[-1]
+        return made
 
-    async def kill(self, worker: asyncio.Task[None]) -> None:
-        """Ends it wherever it is."""
-        worker.cancel()
-        await asyncio.wait([worker])
+    async def kill(self, worker: Worker) -> None:
+        """Ends it wherever it is: what it asks of the provider is not waited for."""
+        for under_way in worker.placing._tasks.values():
+            under_way.cancel()
+        (task,) = [task for one, task in self.workers if one is worker]
+        task.cancel()
+        await asyncio.wait([task])
 
     async def available(self, *agents: str) -> None:
         for name in agents:
@@ -193,7 +195,7 @@ class Room:
         self.rows("SELECT pg_notify('journal', '')")
 
     async def close(self) -> None:
-        for worker in self.workers:
+        for worker, _ in self.workers:
             await self.kill(worker)
         for one in self.desks:
             await one.close()
@@ -230,6 +232,3 @@ async def eventually(probe: Callable[[], Any], what: str, seconds: float = 10.0)
             return found
         await asyncio.sleep(0.01)
     raise AssertionError(f"{what}: not within {seconds:.0f} s")
-
-
-__all__ = ["Retry"]

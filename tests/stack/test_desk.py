@@ -244,7 +244,7 @@ def test_an_answer_that_overtakes_the_providers_reply_is_a_talk_all_the_same(dat
             assert found.room == f"queue-{sid}"
             await eventually(lambda: room.said("call.started"), "the provider's reply comes")
             assert room.rows("SELECT state, agent_call_sid FROM safiri.offers") == [("talking", order.call_id)]
-            assert [event.get("to_call_sid") for event in room.said("call.linked")] == [sid, None]
+            assert [event["alias"] for event in room.said("call.linked")] == [order.session_id]
 
     play(story())
 

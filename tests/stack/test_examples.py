@@ -1,35 +1,67 @@
 """Every example of docs/examples, as its README tells it: the requests are sent to its flows, the answers and journeys must be those.
 
 A transcript is a block of kind `call`. `> POST /voice/flow name=value …` is a request (a form, or with GET a query; `{name}` an
-address captured before), `> hook {…}` a provider's webhook (NOW: this moment), `> audio {name}` the audio socket until it is closed; `<` lines are the
-answer, an action a line, in which `"{name}"` stands for one of our addresses; `= path value` is what the journey comes to.
+address captured before), `> hook {…}` a provider's webhook (NOW: this moment), `> audio {name}` the audio socket until it is closed,
+`> agent NAME STATE` an agent's state, `> call NUMBER FLOW` an order of ours, `> order ADDRESS {name}` waits for the provider to be asked to call
+that address and captures where it asks when it is answered. `<` lines are the answer, an action a line, in which `"{name}"` stands
+for one of our addresses; `= path value` is what the journey comes to.
 """
 
 from __future__ import annotations
 
+import http.server
 import json
 import re
 import shlex
+import threading
 import time
 import tomllib
 import uuid
 import xml.sax.saxutils
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 from running import eventually
 from websockets.sync.client import connect
-from whole import Stack
+from whole import EXAMPLES, EXCHANGE, Stack
 
 from calls.clock import rfc3339
 from calls.providers import PROVIDERS
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 BLOCK = re.compile(r"^```call\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/safiri.toml"))
+
+
+class Exchange(http.server.BaseHTTPRequestHandler):
+    """The provider's `POST /v1/calls`: every call rings."""
+
+    protocol_version = "HTTP/1.1"
+    orders: list[dict[str, Any]] = []  # noqa: RUF012  one provider for all
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])) or b"{}")
+        answer = json.dumps({"call_id": str(uuid.uuid4()), "status": "ringing"}).encode()
+        self.send_response(201)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+        if "to" in asked:
+            self.orders.append(asked)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exchange() -> Iterator[None]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", urlsplit(EXCHANGE).port or 0), Exchange)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield
+    server.shutdown()
+    server.server_close()
 
 
 class Talk:
@@ -37,7 +69,7 @@ class Talk:
 
     def __init__(self, stack: Stack, name: str) -> None:
         config = tomllib.loads((EXAMPLES / name / "safiri.toml").read_text())
-        (self.account, settings), = config["accounts"].items()
+        ((self.account, settings),) = config["accounts"].items()
         self.stack, self.secret, self.provider = stack, settings["signing_secrets"][0], PROVIDERS[settings["provider"]]
         self.places: dict[str, str] = {}
         self.sid = ""
@@ -63,7 +95,9 @@ class Talk:
 
     def hook(self, text: str) -> Any:
         body = text.replace("NOW", rfc3339(time.time_ns() // 1000) or "").encode()
-        return self.stack.http.post(f"/hooks/{self.account}", content=body, headers={"content-type": "application/json", **self.signed(body)})
+        return self.stack.http.post(
+            f"/hooks/{self.account}", content=body, headers={"content-type": "application/json", **self.signed(body)}
+        )
 
     def audio(self, where: str) -> None:
         url = self.stack.url.replace("http://", "ws://") + self.place(where)
@@ -72,6 +106,17 @@ class Talk:
             line.send(bytes(640))
             heard = [frame for frame in line if isinstance(frame, bytes)]
         assert heard, "the bot said nothing"
+
+    def api(self, path: str, **fields: str) -> None:
+        headers = {"authorization": f"Bearer {self.stack.key}", "idempotency-key": uuid.uuid4().hex}
+        assert self.stack.http.post(path, json=fields, headers=headers).is_success
+
+    def order(self, address: str, name: str) -> None:
+        """Waits until the provider is asked to call `address`; captures the callback."""
+        eventually(lambda: any(address in one["to"] for one in Exchange.orders), f"a call to {address}")
+        asked = next(one for one in Exchange.orders if address in one["to"])
+        Exchange.orders.remove(asked)
+        self.places[name.strip("{}")] = asked["voice_callback_url"]
 
     def expect(self, answer: Any, wanted: list[str]) -> None:
         assert answer.status_code in (200, 202), answer.text
@@ -106,19 +151,29 @@ def turns(transcript: str) -> Iterator[tuple[str, list[str]]]:
         yield sent, answer
 
 
-@pytest.mark.parametrize(("name", "transcript"), [(name, block) for name in NAMES for block in BLOCK.findall((EXAMPLES / name / "README.md").read_text())])
+@pytest.mark.parametrize(
+    ("name", "transcript"), [(name, block) for name in NAMES for block in BLOCK.findall((EXAMPLES / name / "README.md").read_text())]
+)
 def test_an_example_does_what_it_says(stack: Stack, name: str, transcript: str) -> None:
     talk = Talk(stack, name)
     for sent, wanted in turns(transcript):
         kind, _, rest = sent.partition(" ")
-        if kind == "hook":
-            talk.expect(talk.hook(rest), wanted)
-        elif kind == "audio":
-            talk.audio(rest)
-        else:
-            talk.expect(talk.request(kind, *shlex.split(rest)), wanted)
+        said = rest.split()
+        match kind:
+            case "hook":
+                talk.expect(talk.hook(rest), wanted)
+            case "audio":
+                talk.audio(rest)
+            case "agent":
+                talk.api(f"/v1/agents/{said[0]}/state", state=said[1])
+            case "call":
+                talk.api("/v1/calls", to=said[0], flow=said[1])
+            case "order":
+                talk.order(*said)
+            case _:
+                talk.expect(talk.request(kind, *shlex.split(rest)), wanted)
     expectations = [line[1:].split(maxsplit=1) for line in transcript.splitlines() if line.startswith("=")]
-    eventually(lambda: comes_to(stack, talk.sid, expectations))
+    eventually(lambda: comes_to(stack, talk.sid, expectations), f"the journey of {talk.sid} is what the example says")
 
 
 def comes_to(stack: Stack, sid: str, expectations: list[list[str]]) -> bool:
@@ -129,7 +184,11 @@ def comes_to(stack: Stack, sid: str, expectations: list[list[str]]) -> bool:
     for path, wanted in expectations:
         found: Any = reply.json()
         for part in path.split("."):
-            found = [one.get(part) for one in found] if isinstance(found, list) and not part.isdigit() else found[int(part) if part.isdigit() else part]
+            found = (
+                [one.get(part) for one in found]
+                if isinstance(found, list) and not part.isdigit()
+                else found[int(part) if part.isdigit() else part]
+            )
         if json.dumps(found) != wanted and str(found) != wanted:
             return False
     return True
