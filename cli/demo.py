@@ -1,4 +1,4 @@
-"""`safiri demo`: the stack with sample calls, sent as signed webhooks over HTTP with copies and out of order, and what became of them."""
+"""`safiri demo`: the stack, a morning of the virtual provider with copies and out of order, and what became of the calls."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,26 +16,26 @@ from typing import Any
 import click
 
 from cli.options import places, settings_of
+from cli.simulate import chosen, line_of, simulate, summary
 from runtime.problems import Missing, Refused
 from runtime.settings import Settings, default_data_dir
 
 CONFIG = Path(__file__).with_name("demo.toml")
 SEED = 7
-SENDERS = 8
 READY_WITHIN_S = 600
 
 
 @click.command("demo")
 @click.option("--exit", "leave", is_flag=True, help="Stop when all is shown.")
-@click.option("--calls", type=click.IntRange(1, 100_000), default=300, help="How many calls to generate (300).")
+@click.option("--calls", type=click.IntRange(1, 100_000), default=60, help="How many people call, or are called (60).")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="HTTP port (a free one).")
 @places
 def command(leave: bool, calls: int, port: int, config: Path | None, data_dir: Path | None) -> int:
-    """Start everything, send a morning of calls, show one journey, the list and the counts."""
+    """Start everything, let a morning of calls ring, show one call of each kind, the list and the counts."""
     folder = data_dir or Path(os.environ.get("SAFIRI_DATA_DIR") or default_data_dir() / "demo")
     settings = settings_of(config or CONFIG, folder)
     with _stack(settings, port) as (up, url):
-        _show(settings, url, _send(settings, url, calls))
+        _show(settings, url, _morning(settings, calls))
         if leave:
             return 0
         click.echo(f"\nIt is running at {url} on {settings.data_dir}. Ctrl-C stops it. In another terminal:", err=True)
@@ -68,71 +66,48 @@ def _stack(settings: Settings, port: int) -> Iterator[tuple[subprocess.Popen[str
         up.wait()
 
 
-def _send(settings: Settings, url: str, calls: int) -> str:
-    """Sends the morning and one call-centre call; returns that call's SID."""
-    from calls.clock import Micros
-    from calls.sample import SECOND, disordered, morning, support_call
-
-    now: Micros = time.time_ns() // 1000
-    start = now - now % (3600 * SECOND) - 5 * 3600 * SECOND
-    samples = morning(SEED, calls=calls, start=start)
-    sent = disordered(samples, SEED)
-    told = support_call(now, start + 3600 * SECOND)
-    began = time.monotonic()
-    post = _Sender(settings, url)
-    with ThreadPoolExecutor(SENDERS) as threads:
-        statuses = Counter(threads.map(post.deliver, sent))
-    statuses[post.events(told)] += 1
-    took = time.monotonic() - began
-    answered = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
-    copies = len(sent) - len(samples)
-    click.echo(f"sent {len(sent)} signed deliveries of {calls} calls ({copies} of them copies, none in order) in {took:.1f} s: {answered}")
-    if set(statuses) != {202}:
-        raise Refused(502, "Not taken", f"some deliveries were not taken: {answered}")
-    return told[0].call_sid
-
-
-class _Sender:
-    """Posts samples as their providers would."""
-
-    def __init__(self, settings: Settings, url: str):
-        import httpx
-
-        self.settings, self.url = settings, url
-        self.client = httpx.Client(timeout=30)
-
-    def deliver(self, sample: Any) -> int:
-        from calls.providers import PROVIDERS
-
-        account = self.settings.accounts[sample.account]
-        secret = account.signing_secrets[0].get_secret_value()
-        signed = PROVIDERS[account.provider].sign(sample.body, secret, int(time.time()), sample.call_sid)
-        headers = signed | {"Content-Type": sample.content_type}
-        return self.client.post(f"{self.url}/hooks/{sample.account}", content=sample.body, headers=headers).status_code
-
-    def events(self, samples: list[Any]) -> int:
-        key = subprocess.run(
-            [sys.executable, "-m", "cli", "keys", "create", "--name", "demo", "--scope", "write", *_where(self.settings)],
-            check=True, capture_output=True, text=True,
-        ).stdout.split()[-1]  # fmt: skip
-        body = b"\n".join(sample.body for sample in samples)
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-ndjson"}
-        return self.client.post(f"{self.url}/v1/events", content=body, headers=headers).status_code
+def _morning(settings: Settings, calls: int) -> dict[str, Any]:
+    """The virtual provider's callers; copies and wrong order among what it sends. Returns what it knows of them."""
+    order = {"accounts": chosen(settings, ()), "calls": calls, "seed": SEED, "faults": ["duplicates", "reorder"]}
+    told = simulate(settings, order, say=lambda line: click.echo(line, err=True))
+    if told["refused"]:
+        raise Refused(502, "Not taken", f"the virtual provider could not use an answer: {told['refused'][0]}")
+    click.echo(line_of(summary(told)))
+    return told
 
 
 def _where(settings: Settings) -> list[str]:
     return ["--config", str(settings.config_path), "--data-dir", str(settings.data_dir)]
 
 
-def _show(settings: Settings, url: str, call_sid: str) -> None:
-    """One journey's ladder, the newest calls, and the counts, by the commands a person would use."""
+def _show(settings: Settings, url: str, told: dict[str, Any]) -> None:
+    """One journey of each kind as a ladder, the newest calls, and the counts, by the commands a person would use."""
     _caught_up(settings)
-    for title, asked in (("one journey", ["journey", call_sid]), ("the newest calls", ["calls", "--limit", "10"])):
+    shown = [(title, ["journey", sid]) for title, sid in _remarkable(told["truth"]["journeys"])]
+    for title, asked in (*shown, ("the newest calls", ["calls", "--limit", "10"])):
         click.echo(f"\n── {title}: safiri {' '.join(asked)}\n")
         said = subprocess.run([sys.executable, "-m", "cli", *asked, *_where(settings)], check=True, capture_output=True, text=True)
         click.echo(said.stdout.rstrip())
     click.echo(f"\n── by outcome\n\n{_counts(settings)}")
     click.echo(f"\nready {url}")
+
+
+def _remarkable(journeys: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(what it shows, its call SID) of one call of each kind that this morning had."""
+    kinds: list[tuple[str, Callable[[dict[str, Any]], bool]]] = [
+        ("a call that found its way through the menu", lambda one: not one["queue_visits"] and not _bots(one)),
+        ("a caller who waited and was joined by an agent", lambda one: len(one["calls"]) > 1),
+        ("a bot that handed its call over", lambda one: _bots(one) > 0),
+    ]
+    found = []
+    for title, fits in kinds:
+        good = [one for one in journeys if one["outcome"] == "answered" and one["menu_path"] and fits(one)]
+        found += [(title, one["calls"][0]["call_sid"]) for one in good[:1]]
+    return found
+
+
+def _bots(journey: dict[str, Any]) -> int:
+    return sum(leg["kind"] == "bot" for leg in journey["calls"][0]["legs"])
 
 
 def _caught_up(settings: Settings, within_s: float = 60) -> None:

@@ -61,7 +61,7 @@ def command(
     if truth:
         truth.write_text(json.dumps(told["truth"], ensure_ascii=False, indent=1))
     shown = summary(told)
-    click.echo(json.dumps(shown) if as_json else _line(shown))
+    click.echo(json.dumps(shown) if as_json else line_of(shown))
     for why in told["refused"]:
         click.echo(f"safiri: refused: {why}", err=True)
     return 1 if told["refused"] else 0
@@ -153,6 +153,7 @@ def summary(told: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _line(shown: dict[str, Any]) -> str:
+def line_of(shown: dict[str, Any]) -> str:
+    """The same as one line of text."""
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in shown["outcomes"].items())
     return f"{shown['calls']} calls in {shown['took_s']:.1f} s ({shown['calls_per_minute']:.0f} a minute): {outcomes}"

@@ -1,4 +1,4 @@
-"""`safiri url http|database|kafka|bi|hook`: one address of the running stack on stdout, for scripts."""
+"""`safiri url http|database|kafka|virtual|bi|hook`: one address of the running stack on stdout, for scripts."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from runtime import addresses
 from runtime.problems import Missing, Refused
 from runtime.settings import Settings
 
-Running = Literal["http", "database", "kafka"]
+Running = Literal["http", "database", "kafka", "virtual"]
 
 
 @click.command("url")
-@click.argument("what", type=click.Choice(["http", "database", "kafka", "bi", "hook"]))
+@click.argument("what", type=click.Choice(["http", "database", "kafka", "virtual", "bi", "hook"]))
 @click.argument("account", required=False)
 @as_json
 @common
-def command(settings: Settings, what: Literal["http", "database", "kafka", "bi", "hook"], account: str | None, as_json: bool) -> None:
+def command(
+    settings: Settings, what: Literal["http", "database", "kafka", "virtual", "bi", "hook"], account: str | None, as_json: bool
+) -> None:
     """Print an address of the running stack: `hook ACCOUNT` is where that account's provider delivers. Exit 3 where nothing runs."""
     if (what == "hook") != (account is not None):
         raise click.UsageError("`hook` takes an account" if account is None else f"`{what}` takes no account")
     if what == "bi":
         raise Missing("there is no read-only role for BI tools yet; `safiri url database` is the owner's address")
     address = _hook(settings, account) if account is not None else addresses.find(settings)[cast(Running, what)]
+    if not address and what == "virtual":
+        raise Missing('no account of the running stack has api_url = "virtual"')
     if not address:
         raise Missing(
             f"no address of {what} is known: set SAFIRI_DATABASE_URL and SAFIRI_KAFKA_BOOTSTRAP, or start the stack with `safiri up`"
