@@ -21,8 +21,8 @@ class Request(msgspec.Struct, kw_only=True):
 
     `digits` None: the request has no such field (it may be the first); "": nothing was pressed. `step`, `visit`, `tries` come
     from the address that we handed out, None from a bare one. `kind`: `ask` wants actions; `edge` only tells something
-    (DialCompleted, StreamStopped, …); `over` says that the call has ended. `doubtful`: an ask whose word for the state is not
-    known; of a call that has had its answer it only tells something.
+    (DialCompleted, StreamStopped, …); `over` says that the call has ended. `doubtful`: an ask whose word for the state is
+    not known, or may be an end; of a call that has had its answer it only tells something.
     """
 
     call_sid: str

@@ -179,7 +179,7 @@ def _kind(plain: Fields, state: str, event: str, *, addressed: bool) -> tuple[Ki
     if word in _RECORDED:
         return ("ask" if addressed else "edge"), False
     if word in _OVER:
-        return _ended(plain, word), False
+        return _ended(plain, word)
     if word in _EDGES:
         return "edge", False
     if word in _ASKS:
@@ -187,10 +187,10 @@ def _kind(plain: Fields, state: str, event: str, *, addressed: bool) -> tuple[Ki
     return ("over", False) if any(end in word for end in _TERMINAL) else ("ask", True)
 
 
-def _ended(plain: Fields, word: str) -> Kind:
-    """A `Completed` that says the call is active and has lasted no time sets it up."""
+def _ended(plain: Fields, word: str) -> tuple[Kind, bool]:
+    """A `Completed` that says the call is active and has lasted no time sets it up, unless the call is known already."""
     setting_up = word in ("completed", "complete") and flag(plain.get("isactive")) is True and not duration(plain)
-    return "ask" if setting_up else "over"
+    return ("ask", True) if setting_up else ("over", False)
 
 
 def _of_room(plain: Fields) -> bool:

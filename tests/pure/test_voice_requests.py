@@ -148,6 +148,11 @@ def test_a_state_that_nobody_knows_is_a_doubtful_ask() -> None:
     assert (asked.kind, asked.doubtful, asked.state) == ("ask", True, "Teleported")
 
 
+def test_a_completed_that_may_set_a_call_up_moves_none_that_is_known() -> None:
+    asked = form(PBX | {"callSessionState": "Completed", "isActive": "1"})
+    assert (asked.kind, asked.doubtful) == ("ask", True)
+
+
 def test_a_header_names_the_kind_where_the_body_does_not() -> None:
     headers = {"x-sautikit-event-kind": "call.completed"}
     assert read(at=AT, body=json.dumps({"data": {"call_id": REST}}).encode(), headers=headers)[0].kind == "over"
