@@ -18,6 +18,7 @@ from api.voice.delegate import Applications, Forwarded, Reply
 from api.voice.gathered import Digits, Wanted
 from api.voice.positions import Key, Position, Positions
 from api.voice.recorded import Said
+from calls.clock import Micros
 from calls.events import CallLinked, Event
 from calls.providers.reading import word_of
 from calls.voice.actions import MINIVOICE, SAUTIKIT, Action
@@ -31,6 +32,7 @@ from runtime.problems import Retry
 log = structlog.get_logger("voice")
 ENDING_S = 0.45  # kept for what follows a decision: the position, the records
 DESK_S = 1.0
+MOST_AHEAD = 5_000_000  # µs
 MOST_QUESTIONS = 12  # in one decision; more would be a circle
 STREAM_FAILED = frozenset({"streamerror", "streamfailed"})
 SORRY = "We are sorry, your call cannot be taken just now. Please call again in a moment."
@@ -50,7 +52,7 @@ _VERBS: dict[type[Action], str] = {kind: verb for verb, kind in (*MINIVOICE.item
 class Asking:
     """One request while it is answered. `until` is of the loop's clock; `oddity` a (code, sentence) to be shown on the journey."""
 
-    __slots__ = ("asked", "before", "facts", "flow", "key", "line", "oddity", "position", "reply", "request", "said", "until")
+    __slots__ = ("asked", "before", "facts", "flow", "key", "line", "not_before", "oddity", "position", "reply", "request", "said", "until")
 
     def __init__(self, line: Line, flow: Flow, asked: Asked, request: Request, *, until: float, oddity: tuple[str, str] = ("", "")):
         self.asked, self.request, self.until, self.oddity = asked, request, until, oddity
@@ -59,6 +61,7 @@ class Asking:
         self.before: State | None = None
         self.reply: Reply | None = None
         self.said: Said | None = None
+        self.not_before: Micros = 0  # a provider's clock may be ahead of ours
         self.facts: Sequence[Event] = ()  # of a first answer, beside the decision's
 
     def turn_to(self, line: Line, flow: Flow) -> None:
@@ -131,6 +134,7 @@ class Answering:
                     await self.quietly(self.desk.dialled(*asking.key[:3], answered=found.dialled, now=request.at))
                 return found
             known = told(known, found, await self._find_out(asking, found))
+            known.now = max(recorded.now(), asking.not_before)  # what was waited for is not decided before it happened
         raise RuntimeError(f"flow {asking.flow.name} asks in circles")
 
     def _known(self, asking: Asking) -> Known:
@@ -148,15 +152,17 @@ class Answering:
     async def _find_out(self, asking: Asking, ask: Ask) -> InQueue | Delegated | Gathered:
         if ask.what == "queue":
             return await self._entered(asking, ask)
-        left = asking.left_s() - ENDING_S
+        left, request = asking.left_s() - ENDING_S, asking.request
         if ask.what == "digits":
             heard = asking.position.state.heard if asking.position else None
             wanted = Wanted(*asking.key[:3], since=ask.since, heard=heard)
-            return await self.digits.wait(wanted, asking.until - ENDING_S) if left > 0 else Gathered()
+            gathered, at = await self.digits.wait(wanted, asking.until - ENDING_S)
+            asking.not_before = min(at + 1, request.at + MOST_AHEAD)
+            return gathered
         asked = asking.asked
-        request = Forwarded(asked.method, asked.query, asked.headers, asked.body or b"")
+        forwarded = Forwarded(asked.method, asked.query, asked.headers, asked.body or b"")
         within_s = max(0.05, min(ask.timeout_ms / 1000, left))
-        asking.reply = await self.applications.ask(ask.url, request, dialect=asking.flow.dialect, within_s=within_s)
+        asking.reply = await self.applications.ask(ask.url, forwarded, dialect=asking.flow.dialect, within_s=within_s)
         return asking.reply.delegated
 
     async def _entered(self, asking: Asking, ask: Ask) -> InQueue:

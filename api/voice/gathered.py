@@ -44,13 +44,13 @@ class Digits:
 
     def __init__(self, database_url: str):
         self.link = Link(database_url, "voice digits")
-        self._wanted: dict[asyncio.Future[Gathered], Wanted] = {}
+        self._wanted: dict[asyncio.Future[tuple[Gathered, Micros]], Wanted] = {}
         self._poller: asyncio.Task[None] | None = None
 
-    async def wait(self, wanted: Wanted, until: float) -> Gathered:
-        """`until` is of the loop's clock; Gathered() where nothing came."""
+    async def wait(self, wanted: Wanted, until: float) -> tuple[Gathered, Micros]:
+        """(what was pressed, when by MiniVoice's clock); (Gathered(), 0) where nothing came. `until` is of the loop's clock."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Gathered] = loop.create_future()
+        done: asyncio.Future[tuple[Gathered, Micros]] = loop.create_future()
         self._wanted[done] = wanted
         if self._poller is None or self._poller.done():
             self._poller = loop.create_task(self._poll())
@@ -58,7 +58,7 @@ class Digits:
             async with asyncio.timeout_at(until):
                 return await done
         except TimeoutError:
-            return Gathered()
+            return Gathered(), 0
         finally:
             self._wanted.pop(done, None)
 
@@ -80,7 +80,7 @@ class Digits:
             fitting = [one for one in found if _fits(one, wanted)]
             if fitting and not done.done():
                 newest = max(fitting, key=lambda one: (one.at, one.received_at, one.event_id))
-                done.set_result(Gathered(digits=newest.digits, timed_out=newest.timed_out, event_id=newest.event_id))
+                done.set_result((Gathered(digits=newest.digits, timed_out=newest.timed_out, event_id=newest.event_id), newest.at))
 
     async def close(self) -> None:
         if self._poller is not None:

@@ -86,7 +86,8 @@ class Placed:
         events = line.addresses.offer(line.account, ours.get("o", ""), ours.get("c", "")) + "&e=1"
         return [
             Conference(
-                name=room, start_on_enter=True, end_on_exit=True, status_events="join leave end", status_events_callback_url=events
+                name=room, start_on_enter=True, end_on_exit=True, beep=False, status_events="join leave end",
+                status_events_callback_url=events,
             )
         ]  # fmt: skip
 

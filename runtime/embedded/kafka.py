@@ -121,4 +121,5 @@ def _fetch() -> Path:
 
 
 def _cluster_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return made if made[0] != "-" else _cluster_id()  # one that begins with a dash would be read as an option
