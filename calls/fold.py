@@ -107,7 +107,8 @@ def _too_late(root: Finished, finished: dict[int, Finished]) -> None:
         return
     for part in finished.values():
         begun, leg = part.building.started, part.main
-        rung = begun is not None and begun.parent_call_sid in (root.call.call_sid, *root.call.aliases) and part.call.started_at < gone
+        rung = begun is not None and begun.parent_call_sid in (root.call.call_sid, *root.call.aliases)
+        rung = rung and (part.call.started_at < gone or root.building.gone_unheard)
         if rung and leg.kind == "agent" and leg.answered_at is not None and leg.answered_at >= gone:
             leg.too_late = True
             leg.segments = [segment for segment in leg.segments if segment.kind != "talk"]

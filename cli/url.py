@@ -23,7 +23,7 @@ Running = Literal["http", "database", "kafka", "virtual"]
 def command(
     settings: Settings, what: Literal["http", "database", "kafka", "virtual", "bi", "hook"], account: str | None, as_json: bool
 ) -> None:
-    """Print an address of the running stack: `hook ACCOUNT` is where that account's provider delivers. Exit 3 where nothing runs."""
+    """Print an address of the running stack: `hook ACCOUNT` is where that account's provider delivers."""
     if (what == "hook") != (account is not None):
         raise click.UsageError("`hook` takes an account" if account is None else f"`{what}` takes no account")
     if what == "bi":
