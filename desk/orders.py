@@ -171,11 +171,12 @@ async def _taken(
 ) -> None:  # fmt: skip
     """The provider has the call: once, however many of us it told."""
     first = await connection.execute(
-        "UPDATE safiri.orders SET call_sid = %s, aliases = %s || aliases WHERE id = %s AND call_sid IS NULL RETURNING id",
+        "UPDATE safiri.orders SET call_sid = %s, aliases = %s || aliases WHERE id = %s AND call_sid IS NULL RETURNING aliases",
         (outcome.call_sid, outcome.aliases, name),
     )
     await _settle(connection, name, settled, state="placed")
-    if await first.fetchone() is None:
+    row = await first.fetchone()
+    if row is None:
         return
     said: list[Event] = [
         CallStarted(
@@ -183,7 +184,7 @@ async def _taken(
             client_request_id=order.client_request_id or f"order-{name}",
             attributes={"flow": order.flow} if order.flow else {"agent": order.agent},
         ),
-        *(CallLinked(call_sid=outcome.call_sid, at=now, alias=alias) for alias in outcome.aliases),
+        *(CallLinked(call_sid=outcome.call_sid, at=now, alias=alias) for alias in dict.fromkeys(row[0]) if alias != outcome.call_sid),
     ]  # fmt: skip
     await say(connection, *said, settings=settings, tenant=order.tenant, account=order.account, now=now)
 
@@ -212,7 +213,7 @@ async def answered(
     known = await _known(connection, name)
     if known is None:
         return Joined()
-    await _learn(connection, name, known, [call_sid, *aliases])
+    await _learn(connection, name, known, [call_sid, *aliases], settings=settings, now=now)
     if known.flow is not None:
         return Joined(call_sid=call_sid, flow=known.flow)
     agent = settings.agents.get(known.agent or "")
@@ -244,11 +245,15 @@ async def _known(connection: Connection, name: str) -> Known | None:
     return Known(*row) if row else None
 
 
-async def _learn(connection: Connection, name: str, known: Known, ids: list[str]) -> None:
+async def _learn(connection: Connection, name: str, known: Known, ids: list[str], *, settings: Settings, now: Micros) -> None:
+    """Keeps ids of the call that the provider did not tell when it took the order, and ties them to those it did."""
     new = [one for one in dict.fromkeys(ids) if one and one not in (known.call_sid, *known.aliases)]
     await connection.execute(
         "UPDATE safiri.orders SET state = 'answered', aliases = aliases || %s::text[] WHERE id = %s", (new, uuid.UUID(name))
     )
+    if known.call_sid:
+        links = (CallLinked(call_sid=known.call_sid, at=now, alias=alias) for alias in new)
+        await say(connection, *links, settings=settings, tenant=known.tenant, account=known.account, now=now)
 
 
 async def _busy(connection: Connection, known: Known, *, call_sid: str, settings: Settings, now: Micros) -> None:

@@ -10,25 +10,24 @@ import asyncio
 import time
 import uuid
 from collections.abc import Coroutine, Iterable
-from datetime import timedelta
 from typing import Any
 
 import structlog
 
-from calls.clock import to_datetime
-from calls.events import CallLinked, CallStarted, Event
 from calls.providers import rest
 from calls.rooms import PREFIX
 from desk import offers
 from desk.addresses import offer_address
-from desk.connections import Connection, Connections
+from desk.connections import Connections
 from desk.offers import Offer
+from desk.placed import Outcome, failed, placed, stopped
 from desk.provider import Away, Provider
 from runtime.problems import Retry
 from runtime.settings import Settings
 
 log = structlog.get_logger("desk")
 OURS_TO_MEND = frozenset({401, 402, 403})  # about the account, not about the agent who was to be rung
+TOGETHER_S = 0.01  # the requests of others go out before the answers are kept
 REST_S, LONGEST_REST_S = 2.0, 60.0  # an account whose provider takes no calls
 
 
@@ -41,6 +40,8 @@ class Placing:
         self.provider = Provider(settings)
         self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._expected: set[uuid.UUID] = set()
+        self._outcomes: list[tuple[Outcome, asyncio.Future[str]]] = []
+        self._keeper: asyncio.Task[None] | None = None
         self._rooms: set[asyncio.Task[None]] = set()
         self._resting: dict[str, tuple[float, float]] = {}  # account -> (until, how long)
 
@@ -111,11 +112,34 @@ class Placing:
         outcome = rest.placed(answered.status, answered.body)
         if isinstance(outcome, rest.Placed):
             self._resting.pop(offer.account, None)
-            state = await self.connections.run(lambda c: placed(c, offer, outcome, settings=self.settings, began=began))
-            if state == "canceling":
+            if await self._took(Outcome(offer, outcome, began)) == "canceling":
                 await self._stop(offer)
             return
         await self._refused(offer, outcome)
+
+    async def _took(self, outcome: Outcome) -> str:
+        """The offer's state, once the provider's ids are kept; with those of others who are rung at the same time."""
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._outcomes.append((outcome, done))
+        if len(self._outcomes) == 1:
+            self._keeper = asyncio.create_task(self._keep())
+        return await done
+
+    async def _keep(self) -> None:
+        await asyncio.sleep(TOGETHER_S)
+        together, self._outcomes = self._outcomes, []
+        try:
+            states = await self.connections.run(lambda c: placed(c, [one for one, _ in together], settings=self.settings))
+        except BaseException as error:
+            for _, done in together:
+                if not done.done():
+                    done.set_exception(error if isinstance(error, Exception) else Retry("ended"))
+            if not isinstance(error, Exception):
+                raise
+            return
+        for outcome, done in together:
+            if not done.done():
+                done.set_result(states.get(outcome.offer.id, "over"))
 
     async def _refused(self, offer: Offer, refusal: rest.Refusal) -> None:
         ours = refusal.status in OURS_TO_MEND
@@ -168,54 +192,3 @@ class Placing:
         for task in [*self._tasks.values(), *self._rooms]:
             task.cancel()
         await self.provider.close()
-
-
-# ---------------------------------------------------------------- transactions
-
-
-async def placed(connection: Connection, offer: Offer, outcome: rest.Placed, *, settings: Settings, began: int) -> str:
-    """The provider has the call: its ids, said once. Returns the offer's state."""
-    now = time.time_ns() // 1000
-    known = await offers.one(connection, str(offer.id))
-    if known is None or known.agent_call_sid is not None:
-        return known.state if known else "over"
-    aliases = [one for one in dict.fromkeys([*outcome.aliases, *known.agent_aliases]) if one != outcome.call_sid]
-    ring_s = settings.agents[offer.agent].ring_s if offer.agent in settings.agents else 30
-    unwanted = known.state == "over" and known.result != "answered"  # given up meanwhile, and it rings all the same
-    state = {"placing": "ringing", "over": "canceling" if unwanted else "over"}.get(known.state, known.state)
-    await connection.execute(
-        "UPDATE safiri.offers SET state = %s, agent_call_sid = %s, agent_aliases = %s, ring_until = %s WHERE id = %s",
-        (state, outcome.call_sid, aliases, to_datetime(now) + timedelta(seconds=ring_s), offer.id),
-    )
-    sid = outcome.call_sid
-    started = CallStarted(
-        call_sid=sid, at=began, direction="outbound", from_=offer.caller_id, to=offer.address, parent_call_sid=offer.call_sid,
-        client_request_id=f"offer-{offer.id}", attributes={"queue": offer.queue, "offer": str(offer.id)},
-    )  # fmt: skip
-    links: list[Event] = [CallLinked(call_sid=sid, at=began, alias=alias) for alias in outcome.aliases]
-    await offers.tell(connection, known, [started, *links], settings=settings, now=now)
-    return state
-
-
-async def failed(connection: Connection, offer: Offer, *, settings: Settings, reason: str, missed: bool) -> None:
-    """The call could not be placed."""
-    now = time.time_ns() // 1000
-    known = await offers.one(connection, str(offer.id))
-    if known is None or known.state not in ("placing", "canceling"):
-        return
-    if known.state == "canceling":
-        said = await offers.end(connection, known, settings=settings, result=known.result or reason, now=now)
-    else:
-        said = await offers.fail(connection, known, settings=settings, reason=reason, now=now, missed=missed)
-    await offers.tell(connection, known, said, settings=settings, now=now)
-
-
-async def stopped(connection: Connection, offer: Offer, *, settings: Settings, lost: bool) -> None:
-    """The agent's phone is silent. `lost`: nobody knows their call's id, so it may ring on: they rest."""
-    now = time.time_ns() // 1000
-    known = await offers.one(connection, str(offer.id))
-    if known is None or known.state != "canceling":
-        return
-    missed = lost or known.result == "no_answer"
-    said = await offers.end(connection, known, settings=settings, result=known.result or "canceled", now=now, missed=missed)
-    await offers.tell(connection, known, said, settings=settings, now=now)

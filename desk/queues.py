@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from calls.clock import Micros, to_datetime
-from calls.events import AgentState, DispatchTaken, Event, QueueLeft
+from calls.events import AgentState, CallLinked, DispatchTaken, Event, QueueLeft
 from calls.rooms import PREFIX
 from calls.voice.decide import FreeAgent, InQueue
 from desk import offers
@@ -130,16 +130,17 @@ async def left(connection: Connection, call: tuple[str, str, str], *, settings: 
     """The caller is gone or goes on. Whether that changed anything."""
     tenant, account, call_sid = call
     gone = await connection.execute(
-        "UPDATE safiri.waiting SET gone_at = %s, offer = NULL WHERE tenant = %s AND account = %s AND call_sid = %s AND gone_at IS NULL",
+        "UPDATE safiri.waiting SET gone_at = %s, offer = NULL WHERE tenant = %s AND account = %s AND call_sid = %s AND gone_at IS NULL "
+        "RETURNING 1",
         (to_datetime(now), *call),
     )
     said: list[Event] = []
     mine = await offers.open_of(connection, tenant=tenant, account=account, call_sid=call_sid)
     for offer in mine:
         said += await offers.caller_gone(connection, offer, settings=settings, now=now)
-    if gone.rowcount or mine:
+    if changed := bool(await gone.fetchone() or mine):
         await say(connection, *said, settings=settings, tenant=tenant, account=account, now=now)
-    return bool(gone.rowcount or mine)
+    return changed
 
 
 async def dialled(connection: Connection, call: tuple[str, str, str], *, settings: Settings, answered: bool | None, now: Micros) -> None:
@@ -167,16 +168,17 @@ async def answered(
         return Joined()
     if offer.state == "talking":
         return _joined(offer)
-    await _learn(connection, offer, [call_sid, *aliases])
+    await _learn(connection, offer, [call_sid, *aliases], settings=settings, now=now)
     if offer.state == "canceling":
         said = await offers.end(connection, offer, settings=settings, result=offer.result or "caller_gone", now=now)
         await offers.tell(connection, offer, said, settings=settings, now=now)
         return Joined()
     waits = await connection.execute(
-        "UPDATE safiri.waiting SET gone_at = %s WHERE tenant = %s AND account = %s AND call_sid = %s AND offer = %s AND gone_at IS NULL",
+        "UPDATE safiri.waiting SET gone_at = %s WHERE tenant = %s AND account = %s AND call_sid = %s AND offer = %s AND gone_at IS NULL "
+        "RETURNING 1",
         (to_datetime(now), offer.tenant, offer.account, offer.call_sid, offer.id),
     )
-    if not waits.rowcount:
+    if await waits.fetchone() is None:
         said = offers.failed(offer, "caller_gone", now) + await offers.end(
             connection, offer, settings=settings, result="caller_gone", now=now
         )
@@ -200,12 +202,16 @@ def _taken(offer: Offer, agent_call_sid: str, now: Micros) -> list[Event]:
     ]  # fmt: skip
 
 
-async def _learn(connection: Connection, offer: Offer, ids: list[str]) -> None:
-    """Keeps ids of the agent's call that the provider did not tell when it took the order."""
+async def _learn(connection: Connection, offer: Offer, ids: list[str], *, settings: Settings, now: Micros) -> None:
+    """Keeps ids of the agent's call that the provider did not tell when it took the order (else `placing.placed` ties them)."""
     new = [one for one in dict.fromkeys(ids) if one and one not in offer.ids]
-    if new:
-        offer.agent_aliases = [*offer.agent_aliases, *new]
-        await connection.execute("UPDATE safiri.offers SET agent_aliases = %s WHERE id = %s", (offer.agent_aliases, offer.id))
+    if not new:
+        return
+    offer.agent_aliases = [*offer.agent_aliases, *new]
+    await connection.execute("UPDATE safiri.offers SET agent_aliases = %s WHERE id = %s", (offer.agent_aliases, offer.id))
+    if offer.agent_call_sid:
+        links: list[Event] = [CallLinked(call_sid=offer.agent_call_sid, at=now, alias=one) for one in new]
+        await offers.tell(connection, offer, links, settings=settings, now=now)
 
 
 # ---------------------------------------------------------------- waiting

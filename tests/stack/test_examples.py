@@ -2,7 +2,7 @@
 
 A transcript is a block of kind `call`. `> POST /voice/flow name=value …` is a request (a form, or with GET a query; `{name}` an
 address captured before), `> hook {…}` a provider's webhook (NOW: this moment), `> audio {name}` the audio socket until it is closed,
-`> agent NAME STATE` an agent's state, `> call NUMBER FLOW` an order of ours, `> order ADDRESS {name}` waits for the provider to be asked to call
+`> wait SECONDS`, `> agent NAME STATE` an agent's state, `> call NUMBER FLOW` an order of ours, `> order ADDRESS {name}` waits for the provider to be asked to call
 that address and captures where it asks when it is answered. `<` lines are the answer, an action a line, in which `"{name}"` stands
 for one of our addresses; `= path value` is what the journey comes to.
 """
@@ -118,8 +118,28 @@ class Talk:
         Exchange.orders.remove(asked)
         self.places[name.strip("{}")] = asked["voice_callback_url"]
 
+    def turn(self, sent: str, wanted: list[str]) -> None:
+        """Sends one line and compares what is answered."""
+        kind, _, rest = sent.partition(" ")
+        said = rest.split()
+        match kind:
+            case "wait":
+                time.sleep(float(rest))
+            case "hook":
+                self.expect(self.hook(rest), wanted)
+            case "audio":
+                self.audio(rest)
+            case "agent":
+                self.api(f"/v1/agents/{said[0]}/state", state=said[1])
+            case "call":
+                self.api("/v1/calls", to=said[0], flow=said[1])
+            case "order":
+                self.order(*said)
+            case _:
+                self.expect(self.request(kind, *shlex.split(rest)), wanted)
+
     def expect(self, answer: Any, wanted: list[str]) -> None:
-        assert answer.status_code in (200, 202), answer.text
+        assert answer.status_code in (200, 202, 204), answer.text
         if wanted and wanted[0].startswith("<"):
             said = answer.text[answer.text.index("<Response>") :].removeprefix("<Response>").removesuffix("</Response>")
             self.same("".join(wanted), said, unescape=True)
@@ -157,30 +177,20 @@ def turns(transcript: str) -> Iterator[tuple[str, list[str]]]:
 def test_an_example_does_what_it_says(stack: Stack, name: str, transcript: str) -> None:
     talk = Talk(stack, name)
     for sent, wanted in turns(transcript):
-        kind, _, rest = sent.partition(" ")
-        said = rest.split()
-        match kind:
-            case "hook":
-                talk.expect(talk.hook(rest), wanted)
-            case "audio":
-                talk.audio(rest)
-            case "agent":
-                talk.api(f"/v1/agents/{said[0]}/state", state=said[1])
-            case "call":
-                talk.api("/v1/calls", to=said[0], flow=said[1])
-            case "order":
-                talk.order(*said)
-            case _:
-                talk.expect(talk.request(kind, *shlex.split(rest)), wanted)
+        talk.turn(sent, wanted)
     expectations = [line[1:].split(maxsplit=1) for line in transcript.splitlines() if line.startswith("=")]
-    eventually(lambda: comes_to(stack, talk.sid, expectations), f"the journey of {talk.sid} is what the example says")
+    end = time.monotonic() + 20
+    while (wrong := differs(stack, talk.sid, expectations)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not wrong, f"the journey of {talk.sid}: {wrong}"
 
 
-def comes_to(stack: Stack, sid: str, expectations: list[list[str]]) -> bool:
-    """Whether the journey is what the transcript says."""
+def differs(stack: Stack, sid: str, expectations: list[list[str]]) -> list[str]:
+    """Where the journey is not what the transcript says."""
     reply = stack.http.get(f"/v1/journeys/{sid}", headers={"authorization": f"Bearer {stack.key}"})
     if reply.status_code != 200:
-        return False
+        return [reply.text]
+    wrong = []
     for path, wanted in expectations:
         found: Any = reply.json()
         for part in path.split("."):
@@ -190,8 +200,8 @@ def comes_to(stack: Stack, sid: str, expectations: list[list[str]]) -> bool:
                 else found[int(part) if part.isdigit() else part]
             )
         if json.dumps(found) != wanted and str(found) != wanted:
-            return False
-    return True
+            wrong.append(f"{path} is {json.dumps(found)}, not {wanted}")
+    return wrong
 
 
 def test_every_example_is_told() -> None:
