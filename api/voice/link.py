@@ -65,16 +65,25 @@ class Link:
         """The rows of one statement, their values read in binary."""
         if self.resting:
             raise Retry("Postgres does not answer")
+        used = self._connection
         try:
-            connection = await self._open()
-            cursor = connection.cursor(binary=True)
-            await cursor.execute(statement, values)
-            return await cursor.fetchall() if cursor.description else []
+            try:
+                return await self._ask(statement, values)
+            except AWAY:
+                if used is None or not used.closed or used is not self._connection or self.resting:
+                    raise
+                return await self._ask(statement, values)  # the server was started again since
         except TOO_LARGE:
             raise
         except NOT_NOW as error:
             self.rest()
             raise Retry(f"Postgres does not answer: {type(error).__name__}") from error
+
+    async def _ask(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        connection = await self._open()
+        cursor = connection.cursor(binary=True)
+        await cursor.execute(statement, values)
+        return await cursor.fetchall() if cursor.description else []
 
     async def _open(self) -> Bounded:
         async with self._connecting:

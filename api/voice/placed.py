@@ -111,6 +111,9 @@ class Placed:
             return await self.answering.answer(asking)
         if request.kind == "ask" and joined is not None and joined.agent_address:
             return await self._dial(asking, joined)
+        await self.answering.stands(asking)
+        if request.kind != "ask" and asking.before is not None:
+            await self.answering.heard(asking)
         return await self._said(asking, None, sorry="nobody can say what the call was placed for")
 
     async def _walking(self, asking: Asking) -> str | None:
