@@ -194,14 +194,19 @@ def differs(stack: Stack, sid: str, expectations: list[list[str]]) -> list[str]:
     for path, wanted in expectations:
         found: Any = reply.json()
         for part in path.split("."):
-            found = (
-                [one.get(part) for one in found]
-                if isinstance(found, list) and not part.isdigit()
-                else found[int(part) if part.isdigit() else part]
-            )
+            found = at(found, part)
         if json.dumps(found) != wanted and str(found) != wanted:
             wrong.append(f"{path} is {json.dumps(found)}, not {wanted}")
     return wrong
+
+
+def at(value: Any, part: str) -> Any:
+    """A field, an item by its number, or that field of all items; None where it is not there (yet)."""
+    if isinstance(value, list) and not part.isdigit():
+        return [at(one, part) for one in value]
+    if isinstance(value, list):
+        return value[int(part)] if int(part) < len(value) else None
+    return value.get(part) if value else None
 
 
 def test_every_example_is_told() -> None:
