@@ -12,6 +12,7 @@ from desk.outbox import Relay
 from desk.worker import Worker
 from projections.worker import presume
 from runtime.addresses import find
+from runtime.loops import fast_loop
 from runtime.problems import Missing
 from runtime.settings import Settings
 from runtime.telemetry import set_up_logs
@@ -22,7 +23,8 @@ log = structlog.get_logger()
 def run(settings: Settings) -> None:
     """Until SIGTERM. Raises Missing where it does not know where Kafka and Postgres are."""
     set_up_logs("worker")
-    asyncio.run(_run(settings))
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
+        runner.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:

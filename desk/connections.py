@@ -37,6 +37,22 @@ async def opened(database_url: str, *, name: str, statement_s: float = 15.0, pre
     )  # fmt: skip
 
 
+def _plain(work: Work[Answer]) -> Work[Answer]:
+    async def done(connection: Connection) -> Answer:
+        async with connection.transaction():
+            return await work(connection)
+
+    return done
+
+
+def _pipelined(work: Work[Answer]) -> Work[Answer]:
+    async def done(connection: Connection) -> Answer:
+        async with connection.pipeline(), connection.transaction():
+            return await work(connection)
+
+    return done
+
+
 class Connections:
     """`run` gives a piece of work a transaction. Opened on demand, `size` at most; belongs to the loop that first uses it."""
 
@@ -48,10 +64,11 @@ class Connections:
         self._closed_until = 0.0
         self._answered_at = float("-inf")
 
-    async def run(self, work: Work[Answer], *, within_s: float | None = None) -> Answer:
+    async def run(self, work: Work[Answer], *, within_s: float | None = None, pipelined: bool = False) -> Answer:
         """What `work` returns, committed. Raises Retry where Postgres is away, or not done within `within_s`.
 
-        Then nobody knows whether it was committed: it may be, a moment later.
+        Then nobody knows whether it was committed: it may be, a moment later. `pipelined`: statements whose answers nobody waits
+        for go out together, the transaction's begin and end among them; there `rowcount` is not known.
         """
         patience = self.within_s if within_s is None else within_s
         now = time.monotonic()
@@ -59,7 +76,7 @@ class Connections:
             raise Retry("Postgres did not answer a moment ago")
         if self._closed_until:
             self._closed_until = now + patience  # one tries, the others wait for what it finds
-        task = asyncio.ensure_future(self._run(work))
+        task = asyncio.ensure_future(self._run(_pipelined(work) if pipelined else _plain(work)))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         try:
@@ -114,8 +131,7 @@ class Connections:
 
     async def _in_transaction(self, connection: Connection, work: Work[Answer]) -> Answer:
         try:
-            async with connection.transaction():
-                return await work(connection)
+            return await work(connection)
         finally:
             if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 with suppress(Exception):

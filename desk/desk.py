@@ -39,7 +39,7 @@ class Desk:
 
     async def enter(self, caller: Caller, *, now: Micros, dial: bool) -> InQueue:
         try:
-            return await self.connections.run(lambda c: queues.enter(c, caller, settings=self.settings, now=now, dial=dial))
+            return await self.connections.run(lambda c: queues.enter(c, caller, settings=self.settings, now=now, dial=dial), pipelined=True)
         except (Retry, asyncio.CancelledError):  # they are told to wait in their room, whatever became of the question
             self._put_off(lambda c: queues.hold(c, caller, settings=self.settings, now=now))
             raise

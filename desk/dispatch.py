@@ -22,18 +22,20 @@ from runtime.settings import Settings
 
 MOST = 200  # matched in one round
 _FREE = "state = 'available' AND offer IS NULL AND (rest_until IS NULL OR rest_until <= clock_timestamp())"
-_IDLE = f"SELECT tenant, agent FROM safiri.agents_now WHERE {_FREE} AND agent = ANY(%s) LIMIT {MOST}"
-_WAITING = """
-SELECT w.* FROM unnest(%(tenants)s::text[], %(queues)s::text[]) q (tenant, queue), LATERAL (
+_WAITING = f"""
+SELECT w.* FROM (
+  SELECT DISTINCT tenant, queue FROM unnest(%(tenants)s::text[], %(agents)s::text[], %(queues)s::text[]) u (tenant, agent, queue)
+  JOIN safiri.agents_now a USING (tenant, agent) WHERE {_FREE}
+) q, LATERAL (
   SELECT tenant, account, call_sid, flow, queue, called, entered_at, priority FROM safiri.waiting w
   WHERE w.tenant = q.tenant AND w.queue = q.queue AND w.gone_at IS NULL AND w.offer IS NULL
     AND (w.leave_by IS NULL OR w.leave_by > %(now)s) AND NOT w.account = ANY(%(resting)s)
-  ORDER BY w.priority DESC, w.entered_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
-) w ORDER BY w.priority DESC, w.entered_at
+  ORDER BY w.priority DESC, w.entered_at LIMIT (SELECT count(*) FROM safiri.agents_now WHERE {_FREE}) FOR UPDATE SKIP LOCKED
+) w ORDER BY w.priority DESC, w.entered_at LIMIT {MOST}
 """
 _LOCKED = f"""
-SELECT a.tenant, a.agent FROM safiri.agents_now a JOIN unnest(%s::text[], %s::text[]) u (tenant, agent) USING (tenant, agent)
-WHERE {_FREE} ORDER BY a.idle_since FOR UPDATE OF a SKIP LOCKED
+SELECT tenant, agent FROM safiri.agents_now WHERE tenant = ANY(%(tenants)s) AND agent = ANY(%(agents)s) AND {_FREE}
+ORDER BY idle_since LIMIT {MOST} FOR UPDATE SKIP LOCKED
 """
 
 
@@ -55,18 +57,17 @@ async def match(
 
     `resting`: accounts whose provider takes no calls at the moment.
     """
-    idle = await (await connection.execute(_IDLE, (list(settings.agents),))).fetchall()
-    served = sorted({(tenant, queue) for tenant, agent in idle for queue in _queues(settings, tenant, agent)})
-    if not served:
-        return []
-    asked = {
-        "tenants": [tenant for tenant, _ in served], "queues": [queue for _, queue in served], "now": to_datetime(now),
-        "most": len(idle), "resting": list(resting),
-    }  # fmt: skip
+    served = [
+        (agent.tenant, name, queue)
+        for name, agent in settings.agents.items() if offers.address_of(agent)
+        for queue in agent.queues
+    ]  # fmt: skip
+    tenants, agents, queues = [list(column) for column in zip(*served, strict=True)] if served else ([], [], [])
+    asked = {"tenants": tenants, "agents": agents, "queues": queues, "now": to_datetime(now), "resting": list(resting)}
     waiting = [Waiting(*row) for row in await (await connection.execute(_WAITING, asked)).fetchall()]
     if not waiting:
         return []
-    free = await (await connection.execute(_LOCKED, ([tenant for tenant, _ in idle], [agent for _, agent in idle]))).fetchall()
+    free = await (await connection.execute(_LOCKED, {"tenants": sorted(set(tenants)), "agents": sorted(set(agents))})).fetchall()
     pairs = paired(waiting, free, settings)
     made = [_offer(caller, agent, settings=settings, now=now, placer=placer) for caller, agent in pairs]
     if made:
@@ -107,23 +108,22 @@ def _offer(caller: Waiting, agent: str, *, settings: Settings, now: Micros, plac
 async def _write(
     connection: Connection, made: Sequence[Offer], pairs: Sequence[tuple[Waiting, str]], *, settings: Settings, now: Micros
 ) -> None:  # fmt: skip
-    """All offers of a round in few statements, sent without waiting for each other."""
+    """All offers of a round in few statements."""
     flows = [caller.flow for caller, _ in pairs]
     ids, tenants = [one.id for one in made], [one.tenant for one in made]
     accounts, sids = [one.account for one in made], [one.call_sid for one in made]
-    async with connection.pipeline():
-        await connection.execute(offers.INSERT, offers.columns(made, flows))
-        await connection.execute(
-            "UPDATE safiri.waiting w SET offer = u.id FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) "
-            "u (id, tenant, account, call_sid) WHERE w.tenant = u.tenant AND w.account = u.account AND w.call_sid = u.call_sid",
-            (ids, tenants, accounts, sids),
-        )
-        await connection.execute(
-            "UPDATE safiri.agents_now a SET offer = u.id FROM unnest(%s::uuid[], %s::text[], %s::text[]) u (id, tenant, agent) "
-            "WHERE a.tenant = u.tenant AND a.agent = u.agent",
-            (ids, tenants, [one.agent for one in made]),
-        )
-        await _tell(connection, made, settings=settings, now=now)
+    await connection.execute(offers.INSERT, offers.columns(made, flows))
+    await connection.execute(
+        "UPDATE safiri.waiting w SET offer = u.id FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) "
+        "u (id, tenant, account, call_sid) WHERE w.tenant = u.tenant AND w.account = u.account AND w.call_sid = u.call_sid",
+        (ids, tenants, accounts, sids),
+    )
+    await connection.execute(
+        "UPDATE safiri.agents_now a SET offer = u.id FROM unnest(%s::uuid[], %s::text[], %s::text[]) u (id, tenant, agent) "
+        "WHERE a.tenant = u.tenant AND a.agent = u.agent",
+        (ids, tenants, [one.agent for one in made]),
+    )
+    await _tell(connection, made, settings=settings, now=now)
 
 
 async def _tell(connection: Connection, made: Sequence[Offer], *, settings: Settings, now: Micros) -> None:

@@ -47,7 +47,7 @@ class Floor:
             await agents.say_state(connection, agent, tenant=tenant, state=state, reason=reason, settings=self.settings, now=now)
             return await agents.listed(connection, tenant=tenant, settings=self.settings, now=now)
 
-        return next(row for row in await self.connections.run(said) if row["agent"] == agent)
+        return next(row for row in await self.connections.run(said, pipelined=True) if row["agent"] == agent)
 
     async def queues(self, tenant: str) -> list[dict[str, object]]:
         """Every queue that is configured, served by an agent, or waited in."""

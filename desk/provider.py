@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import httpx
 import msgspec
 import stamina
@@ -13,6 +15,7 @@ from runtime.settings import Settings
 
 PATIENCE_S = 5.0  # for one answer
 TRIES, TRYING_S = 5, 12.0
+POOLS = 8
 
 
 class Away(Retry):
@@ -33,7 +36,8 @@ class Provider:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._client: httpx.AsyncClient | None = None
+        self._clients: list[httpx.AsyncClient] = []
+        self._turn = itertools.count()
 
     async def ask(
         self, account: str, asked: rest.Asked, *, key: str | None = None, tries: int = TRIES, trying_s: float = TRYING_S
@@ -57,11 +61,8 @@ class Provider:
         raise AssertionError("unreachable")
 
     async def _once(self, method: str, url: str, *, content: bytes | None, headers: dict[str, str]) -> Answered:
-        if self._client is None:
-            limits = httpx.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=60)
-            self._client = httpx.AsyncClient(timeout=PATIENCE_S, limits=limits)
         try:
-            answer = await self._client.request(method, url, content=content, headers=headers)
+            answer = await self._client().request(method, url, content=content, headers=headers)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise _Passing(f"no answer ({type(error).__name__})") from error
         if rest.Refusal(answer.status_code, "", "").passing:
@@ -69,6 +70,14 @@ class Provider:
             raise _Passing(f"answered {answer.status_code} {refused.code}".rstrip())
         return Answered(answer.status_code, answer.content)
 
+    def _client(self) -> httpx.AsyncClient:
+        """One of several in turn: what a request costs in httpx's pool grows with the requests that are under way in it."""
+        if not self._clients:
+            trusted = httpx.create_ssl_context()
+            limits = httpx.Limits(max_connections=50, max_keepalive_connections=25, keepalive_expiry=60)
+            self._clients = [httpx.AsyncClient(timeout=PATIENCE_S, limits=limits, verify=trusted) for _ in range(POOLS)]
+        return self._clients[next(self._turn) % POOLS]
+
     async def close(self) -> None:
-        if self._client:
-            await self._client.aclose()
+        for client in self._clients:
+            await client.aclose()

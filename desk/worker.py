@@ -27,6 +27,7 @@ log = structlog.get_logger("desk")
 LOCKS = 0x5AF1_04  # class of the workers' advisory locks
 POLL_S, RELAY_S, STRAYS_S, FORGET_S, GONE_S = 1.0, 1.0, 3.0, 3600.0, 0.25
 AGAIN_S = 0.5  # after a failure
+AFTER_S = 0.005  # whoever waits is brought to whoever is free first, then comes the rest
 SOON_S = 0.02  # between two looks at the journal, however often it is said to have grown
 _ORPHANS = """
 UPDATE safiri.offers SET placer = %(me)s WHERE id IN (
@@ -111,7 +112,7 @@ class Worker:
             self.placing.expect(made)  # before the commit, at which everybody sees them
             return made
 
-        made = await self.connections.run(matched)
+        made = await self.connections.run(matched, pipelined=True)
         for offer in made:
             self.placing.place(offer)
         if len(made) == dispatch.MOST:
@@ -120,6 +121,7 @@ class Worker:
     async def _tend(self) -> None:
         """What is due, what must be stopped, what a dead worker has left."""
         await _heard(self._tend_due, min(POLL_S, self._due_s))
+        await asyncio.sleep(AFTER_S)
         now = _now()
         rooms = await self.reading.run(lambda c: elapsed.pass_on(c, settings=self.settings, now=now))
         for account, call_sid in rooms:
@@ -174,6 +176,7 @@ class Worker:
     async def _relay(self) -> None:
         """What transactions had to say goes to the log."""
         await _heard(self._outbox, RELAY_S)
+        await asyncio.sleep(AFTER_S)
         while await self.connections.run(self.relay.send, within_s=30.0) == AT_ONCE:
             pass
 
