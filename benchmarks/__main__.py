@@ -15,7 +15,9 @@ import msgspec
 
 from benchmarks.measuring import Result, Size
 
-NAMES = ("accept", "projecting", "framework", "freshness", "starting", "memory", "micro")
+NAMES = (
+    "accept", "projecting", "framework", "freshness", "voicing", "audio", "dispatch", "simulating", "starting", "memory", "micro",
+)  # fmt: skip
 
 
 class Report(msgspec.Struct):
