@@ -54,11 +54,12 @@ def _pipelined(work: Work[Answer]) -> Work[Answer]:
 
 
 class Connections:
-    """`run` gives a piece of work a transaction. Opened on demand, `size` at most; belongs to the loop that first uses it."""
+    """`run` gives a piece of work a transaction. Opened on demand, `size` at most."""
 
     def __init__(self, database_url: str, *, name: str, size: int = 4, within_s: float = 5.0, prepared: bool = True) -> None:
         self.database_url, self.name, self.within_s, self.prepared = database_url, name, within_s, prepared
-        self._slots = asyncio.Semaphore(size)
+        self._size, self._slots = size, asyncio.Semaphore(size)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: list[Connection] = []
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closed_until = 0.0
@@ -76,6 +77,7 @@ class Connections:
             raise Retry("Postgres did not answer a moment ago")
         if self._closed_until:
             self._closed_until = now + patience  # one tries, the others wait for what it finds
+        self._belong()
         task = asyncio.ensure_future(self._run(_pipelined(work) if pipelined else _plain(work)))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
@@ -90,6 +92,14 @@ class Connections:
                 self._closed_until = time.monotonic() + OPEN_S
             raise Retry(f"Postgres did not answer within {patience:g} s")
         return self._told(task)
+
+    def _belong(self) -> None:
+        """Connections are of the loop that opened them: another one (of a test's next request) begins anew."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            for connection in self._idle:
+                connection.pgconn.finish()
+            self._loop, self._idle, self._slots = loop, [], asyncio.Semaphore(self._size)
 
     def _told(self, task: asyncio.Task[Answer]) -> Answer:
         try:
