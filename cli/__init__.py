@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "doctor": ("cli.doctor", "command", "One line a dependency and setting: ok, or how to mend it."),
     "config": ("cli.config", "command", "Check the configuration."),
     "flows": ("cli.flows", "command", "Check, show and walk the flows that answer calls."),
+    "numbers": ("cli.numbers", "command", "The numbers at the provider, and which flow answers them."),
     "url": ("cli.url", "command", "Print an address of the running stack."),
     "keys": ("cli.keys", "command", "Create and list API keys."),
     "import": ("cli.import_", "command", "Bring history in through the same log."),
