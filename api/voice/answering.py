@@ -109,7 +109,7 @@ class Answering:
         await self.stands(asking)
         await self.heard(asking)
         line, flow = asking.line, asking.flow
-        one = recorded.asked(line.origin, asking.asked.heard(flow), asking.request, flow=flow.name, before=asking.before, decision=None)
+        one = recorded.asked(line.origin, asking.asked.heard(flow), asking.request, flow=flow, before=asking.before, decision=None)
         await recorded.append(self.log, [one], within_s=asking.left_s())
 
     async def stands(self, asking: Asking) -> None:
@@ -213,7 +213,7 @@ class Answering:
         links = [CallLinked(call_sid=request.call_sid, at=request.at, alias=alias) for alias in request.aliases]
         said.facts = [*(asking.facts if asking.before is None else ()), *links]
         pair = [
-            recorded.asked(origin, asking.asked.heard(flow), request, flow=flow.name, before=asking.before, decision=decision),
+            recorded.asked(origin, asking.asked.heard(flow), request, flow=flow, before=asking.before, decision=decision),
             recorded.answered(origin, said, request, flow=flow.name, decision=decision),
         ]
         await recorded.append(self.log, pair, within_s=asking.left_s())

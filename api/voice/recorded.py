@@ -18,6 +18,7 @@ from calls.envelope import Envelope
 from calls.events import Event
 from calls.voice import record
 from calls.voice.decide import Decision, Request, State
+from calls.voice.flow import Flow
 from runtime.problems import Retry
 
 log = structlog.get_logger("voice")
@@ -73,19 +74,25 @@ def new_receipt() -> str:
     return os.urandom(16).hex()
 
 
-def asked(origin: Origin, heard: Heard, request: Request, *, flow: str, before: State | None, decision: Decision | None) -> Envelope:
+def asked(origin: Origin, heard: Heard, request: Request, *, flow: Flow, before: State | None, decision: Decision | None) -> Envelope:
     """The record of a request."""
+    masked = decision.masked if decision else _may_be_sensitive(flow)
 
     def written(fields: dict[str, object], unread: str) -> bytes:
         return record.request(
-            request, flow=flow, provider=origin.provider, before=before, decision=decision, method=heard.method, path=heard.path[:500],
-            content_type=heard.content_type[:200], fields=fields, unread=unread,
+            request, flow=flow.name, provider=origin.provider, before=before, decision=decision, masked=masked, method=heard.method,
+            path=heard.path[:500], content_type=heard.content_type[:200], fields=fields, unread=unread,
         )  # fmt: skip
 
     body = written(heard.fields, heard.unread)
     if len(body) > LARGEST:
-        body = written({}, str(heard.fields)[:UNREAD] if decision is None or not decision.masked else "(too long, and not to be kept)")
+        body = written({}, str(heard.fields)[:UNREAD] if not masked else "(too long, and not to be kept)")
     return _envelope(origin, body, request, receipt=heard.receipt, at=request.at, signature=heard.signature)
+
+
+def _may_be_sensitive(flow: Flow) -> bool:
+    """What is typed again, too late or beside the point is not decided on, and may be what was typed at any step."""
+    return any(getattr(step, "sensitive", False) for step in flow.steps.values())
 
 
 def answered(origin: Origin, said: Said, request: Request, *, flow: str, decision: Decision | None) -> Envelope:

@@ -56,14 +56,16 @@ _encode_facts = msgspec.json.Encoder(order="deterministic").encode
 
 def request(
     asked: Request, *, flow: str, provider: str, before: State | None, decision: Decision | None, method: str, path: str,
-    content_type: str, fields: Mapping[str, object], unread: str = "",
+    content_type: str, fields: Mapping[str, object], unread: str = "", masked: bool = False,
 ) -> bytes:  # fmt: skip
-    """The body of a voice.request. `before`: where the call stood (None: never heard of); `unread`: the body, where it is none of ours."""
+    """The body of a voice.request. `before`: where the call stood (None: never heard of); `unread`: the body, where it is none of ours;
+    `masked`: what was typed is nobody's business."""
     said: Json = {
         "type": "voice.request", "call_sid": asked.call_sid, "occurred_at": rfc3339(asked.at), "flow": flow, "step": asked.step,
         "visit": asked.visit, "kind": asked.kind, "state": asked.state or None, "provider": provider,
         "opening": before is None and asked.kind == "ask", "menu": decision.menu if decision else None, **_stood(before, asked),
-        "method": method, "path": path, "content_type": content_type or None, "fields": _hidden(fields, decision), "body": unread or None,
+        "method": method, "path": path, "content_type": content_type or None, "fields": _hidden(fields, masked=masked),
+        "body": unread or None,
     }  # fmt: skip
     return _encode({name: value for name, value in said.items() if value is not None})
 
@@ -117,10 +119,10 @@ def _stood(before: State | None, asked: Request) -> Json:
     return found
 
 
-def _hidden(fields: Mapping[str, object], decision: Decision | None) -> Json:
-    """The fields, without what was typed where that is nobody's business."""
+def _hidden(fields: Mapping[str, object], *, masked: bool) -> Json:
+    """The fields, without what was typed where it must not be kept."""
     kept = dict(fields)
-    if decision is not None and decision.masked:
+    if masked:
         for name, value in fields.items():
             if value and name.replace("_", "").lower() in DIGITS:
                 kept[name] = HIDDEN

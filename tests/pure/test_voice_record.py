@@ -43,7 +43,7 @@ class Line:
             actions=[], state=state, facts=[msgspec.structs.replace(one, at=at + 1000) for one in said], menu=menu, masked=masked
         )
         asked = Request(call_sid=self.sid, at=at, kind=kind, state=str(fields.get("callSessionState", "")), recording=recording)
-        body = record.request(asked, flow=self.flow, provider=self.provider, before=self.state, decision=decision if kind == "ask" else None,
+        body = record.request(asked, flow=self.flow, provider=self.provider, before=self.state, decision=decision if kind == "ask" else None, masked=masked,
                               method="POST", path=f"/voice/{self.flow}", content_type="", fields=told)  # fmt: skip
         self._keep(body, at)
         body = record.answer(asked, flow=self.flow, decision=decision if kind == "ask" else None, document=b'{"actions":[]}',
