@@ -25,7 +25,8 @@ ON CONFLICT (tenant, agent) DO UPDATE SET state = excluded.state, reason = exclu
 """
 _ALL = """
 SELECT a.agent, a.state, a.since, a.reason, o.state, o.way, o.offered_at, o.ring_until, o.taken_at, o.call_sid, o.queue
-FROM safiri.agents_now a LEFT JOIN safiri.offers o ON o.id = a.offer WHERE a.tenant = %s
+FROM safiri.agents_now a LEFT JOIN safiri.offers o ON o.id = a.offer WHERE a.tenant = %(tenant)s
+  AND (%(only)s::text IS NULL OR a.agent = %(only)s)
 """
 
 
@@ -43,14 +44,16 @@ async def say_state(
         await connection.execute("SELECT pg_notify('desk', '')")
 
 
-async def listed(connection: Connection, *, tenant: str, settings: Settings, now: Micros) -> list[dict[str, object]]:
-    """Every agent of the configuration, heard of or not."""
-    rows = await (await connection.execute(_ALL, (tenant,))).fetchall()
+async def listed(
+    connection: Connection, *, tenant: str, settings: Settings, now: Micros, only: str | None = None
+) -> list[dict[str, object]]:  # fmt: skip
+    """Every agent of the configuration (or `only` one), heard of or not."""
+    rows = await (await connection.execute(_ALL, {"tenant": tenant, "only": only})).fetchall()
     known = {row[0]: row[1:] for row in rows}
     return [
         {"agent": name, "name": agent.name or name, **_shown(known.get(name), now), "queues": agent.queues}
         for name, agent in settings.agents.items()
-        if agent.tenant == tenant
+        if agent.tenant == tenant and only in (None, name)
     ]
 
 

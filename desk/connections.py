@@ -156,6 +156,9 @@ class Connections:
                 await connection.close()
 
     async def close(self) -> None:
+        """What is under way has two seconds to end."""
+        if self._under_way:
+            await asyncio.wait(list(self._under_way), timeout=2)
         for task in list(self._under_way):
             task.cancel()
         await self._forget()

@@ -45,9 +45,9 @@ class Floor:
 
         async def said(connection: Connection) -> list[dict[str, object]]:
             await agents.say_state(connection, agent, tenant=tenant, state=state, reason=reason, settings=self.settings, now=now)
-            return await agents.listed(connection, tenant=tenant, settings=self.settings, now=now)
+            return await agents.listed(connection, tenant=tenant, settings=self.settings, now=now, only=agent)
 
-        return next(row for row in await self.connections.run(said, pipelined=True) if row["agent"] == agent)
+        return (await self.connections.run(said, pipelined=True))[0]
 
     async def queues(self, tenant: str) -> list[dict[str, object]]:
         """Every queue that is configured, served by an agent, or waited in."""
