@@ -22,6 +22,7 @@ from runtime.settings import Settings, default_data_dir
 
 CONFIG = Path(__file__).with_name("demo.toml")
 SEED = 7
+RATE = 300  # calls a minute: now and then both agents are busy
 READY_WITHIN_S = 600
 
 
@@ -68,7 +69,7 @@ def _stack(settings: Settings, port: int) -> Iterator[tuple[subprocess.Popen[str
 
 def _morning(settings: Settings, calls: int) -> dict[str, Any]:
     """The virtual provider's callers; copies and wrong order among what it sends. Returns what it knows of them."""
-    order = {"accounts": chosen(settings, ()), "calls": calls, "seed": SEED, "faults": ["duplicates", "reorder"]}
+    order = {"accounts": chosen(settings, ()), "calls": calls, "seed": SEED, "rate": RATE, "faults": ["duplicates", "reorder"]}
     told = simulate(settings, order, say=lambda line: click.echo(line, err=True))
     if told["refused"]:
         raise Refused(502, "Not taken", f"the virtual provider could not use an answer: {told['refused'][0]}")
