@@ -35,7 +35,7 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     relay = Relay(addresses["kafka"])
-    worker = Worker(settings, addresses["database"], relay, public=settings.public_url or addresses["http"])
+    worker = Worker(settings, addresses["database"], relay=relay, public=settings.public_url or addresses["http"])
     tasks = [
         asyncio.create_task(worker.run(), name="desk"),
         asyncio.create_task(presume(settings, addresses["database"], lambda: relay.publisher), name="presumed ends"),

@@ -68,18 +68,18 @@ async def match(
     if not waiting:
         return []
     free = await (await connection.execute(_LOCKED, {"tenants": sorted(set(tenants)), "agents": sorted(set(agents))})).fetchall()
-    pairs = paired(waiting, free, settings)
+    pairs = paired(waiting, free, settings=settings)
     made = [_offer(caller, agent, settings=settings, now=now, placer=placer) for caller, agent in pairs]
     if made:
-        await _write(connection, made, pairs, settings=settings, now=now)
+        await _write(connection, made, pairs=pairs, settings=settings, now=now)
     return made
 
 
-def paired(waiting: Sequence[Waiting], free: Sequence[tuple[str, str]], settings: Settings) -> list[tuple[Waiting, str]]:
+def paired(waiting: Sequence[Waiting], free: Sequence[tuple[str, str]], *, settings: Settings) -> list[tuple[Waiting, str]]:
     """Each caller in turn gets the first agent left who serves their queue."""
     left: dict[str, list[tuple[str, list[str]]]] = {}
     for tenant, agent in free:
-        left.setdefault(tenant, []).append((agent, _queues(settings, tenant, agent)))
+        left.setdefault(tenant, []).append((agent, _queues(settings, agent, tenant=tenant)))
     found: list[tuple[Waiting, str]] = []
     for caller in waiting:
         here = left.get(caller.tenant, [])
@@ -90,7 +90,7 @@ def paired(waiting: Sequence[Waiting], free: Sequence[tuple[str, str]], settings
     return found
 
 
-def _queues(settings: Settings, tenant: str, agent: str) -> list[str]:
+def _queues(settings: Settings, agent: str, *, tenant: str) -> list[str]:
     known = settings.agents.get(agent)
     return known.queues if known and known.tenant == tenant and offers.address_of(known) else []
 
@@ -106,7 +106,7 @@ def _offer(caller: Waiting, agent: str, *, settings: Settings, now: Micros, plac
 
 
 async def _write(
-    connection: Connection, made: Sequence[Offer], pairs: Sequence[tuple[Waiting, str]], *, settings: Settings, now: Micros
+    connection: Connection, made: Sequence[Offer], *, pairs: Sequence[tuple[Waiting, str]], settings: Settings, now: Micros
 ) -> None:  # fmt: skip
     """All offers of a round in few statements."""
     flows = [caller.flow for caller, _ in pairs]

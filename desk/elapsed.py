@@ -11,7 +11,7 @@ from typing import Any
 
 from calls.clock import Micros, to_datetime, to_micros
 from calls.events import AgentState, Event, QueueLeft
-from desk import offers
+from desk import offers, queues
 from desk.connections import Connection
 from desk.outbox import say
 from runtime.settings import Settings
@@ -33,6 +33,10 @@ _TOO_LONG = """
 UPDATE safiri.waiting SET gone_at = %(now)s WHERE (tenant, account, call_sid) IN (SELECT tenant, account, call_sid FROM safiri.waiting
   WHERE gone_at IS NULL AND offer IS NULL AND sent_out_at <= %(before)s LIMIT 200 FOR UPDATE SKIP LOCKED)
 RETURNING tenant, account, call_sid, queue, leave_by, entered_at
+"""
+_LATE = """
+SELECT tenant, account, call_sid, queue, entered_at FROM safiri.waiting
+WHERE gone_at IS NULL AND offer IS NOT NULL AND leave_by <= %s LIMIT 200
 """
 _TOLD = """
 SELECT EXISTS (SELECT FROM live.call_index i JOIN live.queue_visits v ON v.tenant = i.tenant AND v.journey_id = i.journey_id
@@ -57,18 +61,27 @@ async def pass_on(connection: Connection, *, settings: Settings, now: Micros) ->
     await _rung(connection, settings=settings, now=now)
     for row in await (await connection.execute(_TOO_LONG, {"now": at, "before": at - timedelta(seconds=LEAVE_S)})).fetchall():
         await _too_long(connection, row, settings=settings, now=now)
+    for tenant, account, sid, queue, entered_at in await (await connection.execute(_LATE, (at - timedelta(seconds=LEAVE_S),))).fetchall():
+        if await _left(connection, (tenant, sid, queue, entered_at)):  # while an agent's phone rang for them
+            await queues.left(connection, (tenant, account, sid), settings=settings, now=now)
     return [(account, sid) for account, sid in await (await connection.execute(_SENT_OUT, {"now": at})).fetchall()]
 
 
 async def _too_long(connection: Connection, row: Sequence[Any], *, settings: Settings, now: Micros) -> None:
     """The caller has not left by their own next request; where they have, that request was told of with the moment it came."""
     tenant, account, call_sid, queue, leave_by, entered_at = row
-    asked = (tenant, call_sid, queue, entered_at - timedelta(seconds=1))
-    told = await (await connection.execute(_TOLD, asked)).fetchone()
-    if told and told[0]:
+    if await _left(connection, (tenant, call_sid, queue, entered_at)):
         return
     left = QueueLeft(call_sid=call_sid, at=to_micros(leave_by), queue=queue, reason="timeout")
     await say(connection, left, settings=settings, tenant=tenant, account=account, now=now)
+
+
+async def _left(connection: Connection, visit: tuple[str, str, str, datetime]) -> bool:
+    """Whether the log has it that the caller left the queue."""
+    tenant, call_sid, queue, entered_at = visit
+    asked = (tenant, call_sid, queue, entered_at - timedelta(seconds=1))
+    row = await (await connection.execute(_TOLD, asked)).fetchone()
+    return bool(row and row[0])
 
 
 async def next_due(connection: Connection, *, now: Micros) -> datetime | None:
@@ -98,5 +111,5 @@ async def _rung(connection: Connection, *, settings: Settings, now: Micros) -> N
                 "UPDATE safiri.waiting SET offer = NULL WHERE tenant = %s AND account = %s AND call_sid = %s AND offer = %s",
                 (offer.tenant, offer.account, offer.call_sid, offer.id),
             )
-            said = offers.failed(offer, "no_answer", now)
+            said = offers.failed(offer, "no_answer", now=now)
         await offers.tell(connection, offer, said, settings=settings, now=now)

@@ -60,11 +60,11 @@ class Floor:
 
         waits, known = await self.connections.run(read)
         names = sorted(self.known_queues(tenant) | set(waits))
-        return [_queue(name, waits.get(name), known, self.settings.queues.get(name, Queue())) for name in names]
+        return [_queue(name, self.settings.queues.get(name, Queue()), waits=waits.get(name), known=known) for name in names]
 
     async def waiting(self, tenant: str, queue: str) -> list[dict[str, object]]:
         """Who waits there, the next first."""
-        rows = await self.connections.run(lambda c: _rows(c, tenant, queue))
+        rows = await self.connections.run(lambda c: _rows(c, tenant=tenant, queue=queue))
         return [
             {
                 "call_sid": call_sid, "since": rfc3339(to_micros(since)), "position": n, "caller": caller, "account": account,
@@ -87,7 +87,7 @@ class Floor:
         await self.connections.close()
 
 
-async def _rows(connection: Connection, tenant: str, queue: str) -> list[tuple[Any, ...]]:
+async def _rows(connection: Connection, *, tenant: str, queue: str) -> list[tuple[Any, ...]]:
     return await (await connection.execute(_WAITING, (tenant, queue))).fetchall()
 
 
@@ -98,7 +98,7 @@ def _of_flow(flow: object) -> set[str]:
     return {queue for queue in found if isinstance(queue, str)}
 
 
-def _queue(name: str, waits: tuple[int, Micros] | None, known: list[dict[str, object]], rules: Queue) -> dict[str, object]:
+def _queue(name: str, rules: Queue, *, waits: tuple[int, Micros] | None, known: list[dict[str, object]]) -> dict[str, object]:
     here = [row for row in known if name in row["queues"]]  # type: ignore[operator]  # lists of names
     states = ("available", "ringing", "talking", "wrap_up", "paused", "offline")
     return {

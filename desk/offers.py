@@ -75,7 +75,7 @@ def address_of(agent: Agent) -> str | None:
     return agent.number or agent.sip
 
 
-def agents_of(settings: Settings, tenant: str, queue: str) -> dict[str, Agent]:
+def agents_of(settings: Settings, *, tenant: str, queue: str) -> dict[str, Agent]:
     """Those who serve the queue and can be reached."""
     return {
         name: agent
@@ -172,10 +172,10 @@ async def fail(connection: Connection, offer: Offer, *, settings: Settings, reas
         "UPDATE safiri.waiting SET offer = NULL WHERE tenant = %s AND account = %s AND call_sid = %s AND offer = %s",
         (offer.tenant, offer.account, offer.call_sid, offer.id),
     )
-    return [*failed(offer, reason, now), *said]
+    return [*failed(offer, reason, now=now), *said]
 
 
-def failed(offer: Offer, reason: str, now: Micros) -> list[Event]:
+def failed(offer: Offer, reason: str, *, now: Micros) -> list[Event]:
     if not offer.queue:
         return []
     return [DispatchFailed(call_sid=offer.call_sid, at=now, offer=str(offer.id), queue=offer.queue, agent=offer.agent, reason=reason)]
@@ -191,7 +191,7 @@ async def caller_gone(connection: Connection, offer: Offer, *, settings: Setting
     if offer.state == "canceling":
         return []
     await connection.execute("UPDATE safiri.offers SET state = 'canceling', result = 'caller_gone' WHERE id = %s", (offer.id,))
-    return failed(offer, "caller_gone", now)
+    return failed(offer, "caller_gone", now=now)
 
 
 async def tell(connection: Connection, offer: Offer, events: Sequence[Event], *, settings: Settings, now: Micros) -> None:

@@ -128,14 +128,14 @@ async def _placed(order: Order, name: uuid.UUID, *, connections: Connections, pr
     outcome = rest.placed(answered.status, answered.body)
     if isinstance(outcome, rest.Refusal):
         settled = Settled(*_refused(outcome, order.account))
-        await connections.run(lambda c: _settle(c, name, settled, state="refused"))
+        await connections.run(lambda c: _settle(c, name, settled=settled, state="refused"))
         return settled
-    settled = Settled(201, msgspec.json.encode(_told(order, name, outcome)).decode())
-    await connections.run(lambda c: _taken(c, order, name, settings=settings, outcome=outcome, settled=settled, now=began))
+    settled = Settled(201, msgspec.json.encode(_told(order, outcome, name=name)).decode())
+    await connections.run(lambda c: _taken(c, order, name=name, settings=settings, outcome=outcome, settled=settled, now=began))
     return settled
 
 
-def _told(order: Order, name: uuid.UUID, placed: rest.Placed) -> dict[str, object]:
+def _told(order: Order, placed: rest.Placed, *, name: uuid.UUID) -> dict[str, object]:
     told: dict[str, object] = {"call_sid": placed.call_sid}
     if placed.session_id:
         told["session_id"] = placed.session_id
@@ -155,7 +155,7 @@ def _refused(refusal: rest.Refusal, account: str) -> tuple[int, str]:
     return status, msgspec.json.encode(problem.body()).decode()
 
 
-async def _settle(connection: Connection, name: uuid.UUID, settled: Settled, *, state: str) -> None:
+async def _settle(connection: Connection, name: uuid.UUID, *, settled: Settled, state: str) -> None:
     await connection.execute(
         "UPDATE safiri.orders SET state = CASE WHEN state = 'placing' THEN %s ELSE state END, status = %s, answer = %s WHERE id = %s",
         (state, settled.status, settled.body, name),
@@ -167,14 +167,14 @@ async def _unclaim(connection: Connection, name: uuid.UUID) -> None:
 
 
 async def _taken(
-    connection: Connection, order: Order, name: uuid.UUID, *, settings: Settings, outcome: rest.Placed, settled: Settled, now: Micros
+    connection: Connection, order: Order, *, name: uuid.UUID, settings: Settings, outcome: rest.Placed, settled: Settled, now: Micros
 ) -> None:  # fmt: skip
     """The provider has the call: once, however many of us it told."""
     first = await connection.execute(
         "UPDATE safiri.orders SET call_sid = %s, aliases = %s || aliases WHERE id = %s AND call_sid IS NULL RETURNING aliases",
         (outcome.call_sid, outcome.aliases, name),
     )
-    await _settle(connection, name, settled, state="placed")
+    await _settle(connection, name, settled=settled, state="placed")
     row = await first.fetchone()
     if row is None:
         return
@@ -213,7 +213,7 @@ async def answered(
     known = await _known(connection, name)
     if known is None:
         return Joined()
-    await _learn(connection, name, known, [call_sid, *aliases], settings=settings, now=now)
+    await _learn(connection, name, known=known, ids=[call_sid, *aliases], settings=settings, now=now)
     if known.flow is not None:
         return Joined(call_sid=call_sid, flow=known.flow)
     agent = settings.agents.get(known.agent or "")
@@ -245,7 +245,7 @@ async def _known(connection: Connection, name: str) -> Known | None:
     return Known(*row) if row else None
 
 
-async def _learn(connection: Connection, name: str, known: Known, ids: list[str], *, settings: Settings, now: Micros) -> None:
+async def _learn(connection: Connection, name: str, *, known: Known, ids: list[str], settings: Settings, now: Micros) -> None:
     """Keeps ids of the call that the provider did not tell when it took the order, and ties them to those it did."""
     new = [one for one in dict.fromkeys(ids) if one and one not in (known.call_sid, *known.aliases)]
     await connection.execute(

@@ -50,7 +50,7 @@ async def placed(connection: Connection, outcomes: Sequence[Outcome], *, setting
         aliases = [one for one in dict.fromkeys([*outcome.placed.aliases, *known.agent_aliases]) if one != sid]
         ring_s = settings.agents[known.agent].ring_s if known.agent in settings.agents else 30
         rows.append((known.id, state, sid, "\n".join(aliases), to_datetime(now) + timedelta(seconds=ring_s)))
-        said.setdefault((known.tenant, known.account), []).extend(_events(known, outcome))
+        said.setdefault((known.tenant, known.account), []).extend(_events(known, outcome, aliases=aliases))
     if rows:
         await connection.execute(_KEEP, [list(column) for column in zip(*rows, strict=True)])
     for (tenant, account), events in said.items():
@@ -67,13 +67,13 @@ def _state(known: Offer) -> str:
     return "ringing" if known.state == "placing" else known.state
 
 
-def _events(offer: Offer, outcome: Outcome) -> list[Event]:
+def _events(offer: Offer, outcome: Outcome, *, aliases: Sequence[str]) -> list[Event]:
     sid = outcome.placed.call_sid
     started = CallStarted(
         call_sid=sid, at=outcome.began, direction="outbound", from_=offer.caller_id, to=offer.address, parent_call_sid=offer.call_sid,
         client_request_id=f"offer-{offer.id}", attributes={"queue": offer.queue, "offer": str(offer.id)},
     )  # fmt: skip
-    return [started, *(CallLinked(call_sid=sid, at=outcome.began, alias=alias) for alias in outcome.placed.aliases)]
+    return [started, *(CallLinked(call_sid=sid, at=outcome.began, alias=alias) for alias in aliases)]
 
 
 async def failed(connection: Connection, offer: Offer, *, settings: Settings, reason: str, missed: bool) -> None:

@@ -98,7 +98,7 @@ async def _found(connection: Connection, caller: Caller, *, settings: Settings, 
     asked = {
         "tenant": caller.tenant, "account": caller.account, "call_sid": caller.call_sid, "queue": caller.queue, "now": at,
         "carried": at - timedelta(seconds=CARRIED_S),
-        "agents": list(offers.agents_of(settings, caller.tenant, caller.queue)) if dial else [],
+        "agents": list(offers.agents_of(settings, tenant=caller.tenant, queue=caller.queue)) if dial else [],
     }  # fmt: skip
     async with connection.pipeline():
         await connection.execute(_LOCK, (_lock(caller),))
@@ -168,7 +168,7 @@ async def answered(
         return Joined()
     if offer.state == "talking":
         return _joined(offer)
-    await _learn(connection, offer, [call_sid, *aliases], settings=settings, now=now)
+    await _learn(connection, offer, ids=[call_sid, *aliases], settings=settings, now=now)
     if offer.state == "canceling":
         said = await offers.end(connection, offer, settings=settings, result=offer.result or "caller_gone", now=now)
         await offers.tell(connection, offer, said, settings=settings, now=now)
@@ -179,13 +179,13 @@ async def answered(
         (to_datetime(now), offer.tenant, offer.account, offer.call_sid, offer.id),
     )
     if await waits.fetchone() is None:
-        said = offers.failed(offer, "caller_gone", now) + await offers.end(
+        said = offers.failed(offer, "caller_gone", now=now) + await offers.end(
             connection, offer, settings=settings, result="caller_gone", now=now
         )
         await offers.tell(connection, offer, said, settings=settings, now=now)
         return Joined()
     await connection.execute("UPDATE safiri.offers SET state = 'talking', taken_at = %s WHERE id = %s", (to_datetime(now), offer.id))
-    await offers.tell(connection, offer, _taken(offer, call_sid, now), settings=settings, now=now)
+    await offers.tell(connection, offer, _taken(offer, call_sid, now=now), settings=settings, now=now)
     return _joined(offer)
 
 
@@ -193,7 +193,7 @@ def _joined(offer: Offer) -> Joined:
     return Joined(call_sid=offer.call_sid, queue=offer.queue, agent=offer.agent, room=f"{PREFIX}{offer.call_sid}")
 
 
-def _taken(offer: Offer, agent_call_sid: str, now: Micros) -> list[Event]:
+def _taken(offer: Offer, agent_call_sid: str, *, now: Micros) -> list[Event]:
     sid, queue, agent, theirs = offer.call_sid, offer.queue, offer.agent, offer.agent_call_sid or agent_call_sid
     return [
         QueueLeft(call_sid=sid, at=now, queue=queue, reason="answered"),
@@ -202,8 +202,8 @@ def _taken(offer: Offer, agent_call_sid: str, now: Micros) -> list[Event]:
     ]  # fmt: skip
 
 
-async def _learn(connection: Connection, offer: Offer, ids: list[str], *, settings: Settings, now: Micros) -> None:
-    """Keeps ids of the agent's call that the provider did not tell when it took the order (else `placing.placed` ties them)."""
+async def _learn(connection: Connection, offer: Offer, *, ids: list[str], settings: Settings, now: Micros) -> None:
+    """Keeps ids of the agent's call that the provider did not tell when it took the order (else `placed` ties them)."""
     new = [one for one in dict.fromkeys(ids) if one and one not in offer.ids]
     if not new:
         return

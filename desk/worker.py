@@ -41,7 +41,7 @@ UPDATE safiri.offers SET placer = %(me)s WHERE id IN (
 class Worker:
     """`run` until cancelled. `public`: where providers reach our HTTP."""
 
-    def __init__(self, settings: Settings, database_url: str, relay: Relay, *, public: str) -> None:
+    def __init__(self, settings: Settings, database_url: str, *, relay: Relay, public: str) -> None:
         self.settings, self.database_url, self.relay = settings, database_url, relay
         self.number = secrets.randbelow(2**31 - 1) + 1
         self.connections = Connections(database_url, name="worker", size=5, within_s=10.0)

@@ -141,7 +141,7 @@ class Room:
         return self.desks[-1]
 
     async def worker(self) -> Worker:
-        made = Worker(self.settings, self.url, NoKafka(), public="https://voice.example.com")  # type: ignore[arg-type]
+        made = Worker(self.settings, self.url, relay=NoKafka(), public="https://voice.example.com")  # type: ignore[arg-type]
         self.workers.append((made, asyncio.create_task(made.run())))
         await asyncio.wait_for(made.listening.wait(), 10)
         return made

@@ -318,3 +318,27 @@ def test_a_caller_told_to_wait_while_postgres_was_away_is_found(database_url: st
                 room.rows(f"DELETE FROM live.{table}")
 
     play(story())
+
+
+def test_a_caller_who_went_on_while_the_phone_rang_stops_it(database_url: str) -> None:
+    """Their wait was over while an agent was being rung; what they were answered says that they left."""
+
+    async def story() -> None:
+        async with open_room(database_url, {"hana": agent(1)}, support=Queue(max_wait_s=0.3)) as room:
+            sid = await held(room, room.desk())
+            await room.available("hana")
+            await room.worker()
+            order = (await eventually(room.exchange.placed, "hana is rung"))[0]
+            room.rows(
+                "INSERT INTO live.call_index (tenant, call_sid, own_id, group_id, journey_id) VALUES ('default', %s, 'o', 'g', 'jn_3')", sid
+            )
+            room.rows(
+                "INSERT INTO live.queue_visits (tenant, journey_id, n, call_sid, queue, entered_at, left_at, outcome) "
+                "SELECT 'default', 'jn_3', 0, call_sid, queue, entered_at, now(), 'timeout' FROM safiri.waiting"
+            )  # fmt: skip
+            await eventually(lambda: room.exchange.hung_up() == [order.call_id], "the phone is stopped")
+            await eventually(lambda: room.states("hana")[-1] == "available", "hana is free")
+            assert await room.waiting() == [] and room.said("queue.left") == []
+            room.rows("DELETE FROM live.call_index"), room.rows("DELETE FROM live.queue_visits")
+
+    play(story())
