@@ -16,6 +16,7 @@ from api.database import reader
 from api.freshness import Depth, Freshness, Log, none_waits, put_off, unsent
 from api.health import Health
 from api.metrics import Watched
+from api.voice import described
 from desk.floor import Floor
 from runtime.addresses import Addresses
 from runtime.flows import flows_of
@@ -69,6 +70,7 @@ def _describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = made()
+        document["paths"].update(described.PATHS)
         components = document.setdefault("components", {})
         components.setdefault("schemas", {}).update(schemas.SCHEMAS)
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: `safiri keys create`."}}

@@ -100,21 +100,31 @@ class Log:
 
         Kafka may have them all the same, later: a receipt counts once. Raises Retry where neither can take them.
         """
-        left = list(envelopes)
+        left: list[Envelope] = list(envelopes)
         if self.kafka_answers and left:
             sent = [self.publisher.send(TOPICS[one.stream_kind], one.stream, encode(one)) for one in left]
-            try:
-                await asyncio.wait(sent, timeout=within_s)
-            finally:
-                for one in sent:
-                    if not one.done():
-                        one.add_done_callback(_told_too_late)
-            left = [one for one, done in zip(left, sent, strict=True) if not done.done() or done.exception()]
-            if left:
-                self._lost_kafka(Retry(f"not acknowledged within {within_s:.1f} s"))
+            left = await self._not_soon(left, sent, within_s)
         if left:
             await self.spool.append([_spooled(one) for one in left])
             self._wake.set()
+
+    async def _not_soon(self, envelopes: list[Envelope], sent: list[asyncio.Future[None]], within_s: float) -> list[Envelope]:
+        """Those that Kafka did not acknowledge in time. One timer and plain awaits: asyncio.wait would cost as much as sending."""
+        timer = asyncio.get_running_loop().call_later(within_s, _give_up, sent, within_s)
+        left: list[Envelope] = []
+        try:
+            for envelope, done in zip(envelopes, sent, strict=True):
+                try:
+                    await done
+                except Retry as error:
+                    self._lost_kafka(error)
+                    left.append(envelope)
+            return left
+        finally:
+            timer.cancel()
+            for done in sent:  # where we are cancelled ourselves, nobody asks for them any more
+                if not done.cancel() and not done.cancelled():
+                    done.exception()
 
     def _lost_kafka(self, error: Exception) -> None:
         if self.kafka_answers:
@@ -177,10 +187,10 @@ class Log:
         self.spool.close()
 
 
-def _told_too_late(done: asyncio.Future[None]) -> None:
-    """Nobody waits for it any more; asking for its failure keeps asyncio from complaining that nobody did."""
-    if not done.cancelled():
-        done.exception()
+def _give_up(sent: Sequence[asyncio.Future[None]], within_s: float) -> None:
+    for done in sent:
+        if not done.done():
+            done.set_exception(Retry(f"not acknowledged within {within_s:.1f} s"))
 
 
 def _spooled(envelope: Envelope) -> Spooled:
