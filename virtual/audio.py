@@ -39,7 +39,7 @@ async def stream(scene: Scene) -> Next | None:
         return None
     far = line.far("bot")
     far.answered_at = line.now()
-    await _tell(scene, "StreamStarted", {})
+    scene.engine.courier.spawn(_tell(scene, "StreamStarted", {}))
     leaving = line.later(line.wish.bot_ms / 1000, "caller")
     try:
         async with socket:

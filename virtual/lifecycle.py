@@ -43,10 +43,10 @@ def encoded(line: Line, said: Mapping[str, str]) -> tuple[bytes, str]:
     return urlencode(said).encode(), FORM
 
 
-def edge(line: Line, state: str, more: Mapping[str, str] | None = None) -> Post:
+def edge(line: Line, state: str, more: Mapping[str, str] | None = None, *, lossable: bool = True) -> Post:
     """What the PBX posts again to the voice URL; nobody waits for the answer."""
     body, kind = encoded(line, fields(line, state=state, more=more or {}))
-    return Post(url=line.voice_url, body=body, content_type=kind)
+    return Post(url=line.voice_url, body=body, content_type=kind, lossable=lossable)
 
 
 def completed(line: Line) -> Post:
@@ -104,7 +104,10 @@ def answered(line: Line, hooks: str) -> Post | None:
 
 
 def ended(line: Line, hooks: str) -> list[Post]:
-    """The end, as this call's shape tells it. The PBX says nothing of a call that never reached it."""
+    """The end, as this call's shape tells it. The PBX says nothing of a call that never reached it.
+
+    What says that an agent is free again is never lost: a morning whose agents hang on for ever shows nothing else.
+    """
     lived, at = line.lived, line.lived.ended_at or line.now()
     if line.dialect == "minivoice":
         over = "call.failed" if lived.failure else "call.completed"
@@ -117,13 +120,16 @@ def ended(line: Line, hooks: str) -> list[Post]:
 
 def _failed(line: Line, hooks: str, at: Micros) -> Post:
     why = {"failed": "network_error"}.get(line.lived.failure, line.lived.failure)
-    return webhook(line, hooks, kind="call.failed", at=at, status="failed", failure_reason=why, ended_at=rfc3339(at))
+    return webhook(
+        line, hooks, kind="call.failed", at=at, lossable=not line.lived.agent, status="failed", failure_reason=why, ended_at=rfc3339(at)
+    )
 
 
 def _over(line: Line, hooks: str, at: Micros) -> Post:
     began = line.lived.answered_at or at
     return webhook(
-        line, hooks, kind="call.completed", at=at, status="completed", duration_seconds=-(-milliseconds(began, at) // 1000),
+        line, hooks, kind="call.completed", at=at, lossable=not line.lived.agent, status="completed",
+        duration_seconds=-(-milliseconds(began, at) // 1000),
         answered_at=rfc3339(began), ended_at=rfc3339(at), hangup_cause=line.cause,
     )  # fmt: skip
 

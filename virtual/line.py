@@ -35,7 +35,7 @@ class Line:
         unique = uuid.uuid4()
         self.id = f"call_{unique.hex[:16]}" if dialect == "minivoice" else str(unique)
         self.session = str(uuid.uuid4()) if dialect == "minivoice" else f"HD_{uuid.uuid4().hex[:12]}"
-        sids = [self.session] if shape == "observed" else [self.id, self.session]
+        sids = [self.session] if shape == "observed" and dialect != "minivoice" else [self.id, self.session]
         self.lived = Lived(
             sids=sids, account=account, provider=dialect, direction=direction, caller=caller, called=called, agent=agent,
             started_at=self.now(),

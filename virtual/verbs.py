@@ -165,7 +165,7 @@ async def _connect(scene: Scene, targets: list[str], *, timeout_s: float) -> Non
         started = rfc3339(far.answered_at or far.started_at) or ""
         line.dial = dict(dial_fields(pickup.address, started=started, seconds=-(-talked // 1000), status=far.status))
         if line.dialect == "sautikit":
-            await engine.courier.send(line, edge(line, "DialCompleted", line.dial))
+            await engine.courier.send(line, edge(line, "DialCompleted", line.dial, lossable=agent is None))
     line.check()
 
 

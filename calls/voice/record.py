@@ -110,7 +110,8 @@ def _stood(before: State | None, asked: Request) -> Json:
         return {}
     found: Json = {}
     if before.waits == "dial" or before.offer:
-        known = {"queue": before.queue, "agent": before.agent, "to": before.to, "told": before.dial_answered is not None or None}
+        known = {"queue": before.queue, "agent": before.agent, "to": before.to, "told": before.dial_answered is not None or None,
+                 "since": rfc3339(before.since or None)}  # fmt: skip
         found["dial"] = {name: value for name, value in known.items() if value is not None}
     if before.waits == "record" and asked.recording:
         found["record"] = before.step
@@ -232,7 +233,7 @@ def _dialled(facts: list[Event], dial: Fields, stream: str) -> list[Event]:
     """The dialled leg is the one the flow dialled: who it is, is known; and an agent's answer ends the wait in the queue."""
     agent, queue, to = label(dial.get("agent")), label(dial.get("queue")), phone(dial.get("to"))
     found: list[Event] = []
-    for fact in facts:
+    for fact in _after(facts, moment(dial.get("since"))):
         if not isinstance(fact, LegStarted | LegAnswered | LegEnded) or fact.leg != DIAL:
             found.append(fact)
         elif dial.get("told") is True:
@@ -244,6 +245,16 @@ def _dialled(facts: list[Event], dial: Fields, stream: str) -> list[Event]:
             if isinstance(fact, LegAnswered) and queue is not None:
                 found.append(QueueLeft(call_sid=stream, at=fact.at, queue=queue, reason="answered"))
     return found
+
+
+def _after(facts: list[Event], since: Micros | None) -> list[Event]:
+    """Nobody is dialled before we said so: where the PBX's clock says that, or its whole seconds, the dial as a whole is as much later."""
+    legs = [fact.at for fact in facts if isinstance(fact, LegStarted | LegAnswered | LegEnded) and fact.leg == DIAL]
+    early = since - min(legs) if legs and since is not None else 0
+    if early <= 0:
+        return facts
+    dialled = (LegStarted, LegAnswered, LegEnded)
+    return [msgspec.structs.replace(fact, at=fact.at + early) if isinstance(fact, dialled) and fact.leg == DIAL else fact for fact in facts]
 
 
 def _minivoice(told: Fields, stream: str, at: Micros) -> list[Event]:

@@ -49,7 +49,7 @@ signing_secrets = ["whsec_rival"]
 [agents.amina]
 number = "+254720000001"
 queues = ["support"]
-"""
+""" + Path(__file__).with_name("simulated.toml").read_text()
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 NOWHERE = "http://127.0.0.1:9"  # the examples' provider; here one of these tests
 

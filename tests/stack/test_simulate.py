@@ -1,0 +1,117 @@
+"""`safiri simulate` on a running stack: what the API shows equals what the virtual provider knows, and says so where it cannot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from whole import Stack
+
+from runtime.addresses import api_url
+from runtime.settings import load
+
+SLACK_MS = 2_500  # whole seconds, and one request on a busy machine
+
+
+def simulated(stack: Stack, folder: Path, *options: str) -> dict[str, Any]:
+    """A morning's truth, when everything that it sent is in the tables."""
+    path = folder / "truth.json"
+    stack.cli("simulate", *options, "--truth", str(path))
+    stack.fresh(120)
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def story(journey: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "outcome": journey["outcome"], "direction": journey["direction"], "calls": sorted(call["call_sid"] for call in journey["calls"]),
+        "menus": [(step["menu"], step["digits"] or "") for step in journey["menu_path"]],
+        "visits": [(visit["queue"], visit["outcome"], visit["agent"]) for visit in journey["queue_visits"]],
+    }  # fmt: skip
+
+
+def wishes(truth: dict[str, Any]) -> list[Any]:
+    """What its callers wanted: nothing of who served them."""
+    return [(story(journey)["direction"], story(journey)["menus"]) for journey in truth["journeys"]]
+
+
+def compare(stack: Stack, truth: dict[str, Any]) -> None:
+    """Every journey of the truth is in the API as it happened, or, where something of it was lost, is said to be incomplete."""
+    for want in truth["journeys"]:
+        got = stack.get(f"/v1/journeys/{want['calls'][0]['call_sid']}")
+        if want["lost"] and not got["complete"]:
+            continue
+        assert story(got) == story(want), want["calls"][0]["call_sid"]
+        assert got["complete"] or want["lost"], got["anomalies"]
+        for name in ("total_ms", "queue_ms", "talk_ms", "hold_ms", "menu_ms"):
+            assert abs(got["durations"][name] - want["durations"][name]) <= SLACK_MS, (name, got["durations"], want["durations"])
+
+
+def test_a_morning_with_copies_late_and_out_of_order_is_told_as_it_was(stack: Stack, tmp_path: Path) -> None:
+    truth = simulated(stack, tmp_path, "--account", "simline", "--calls", "30", "--seed", "7", "--faults", "duplicates,reorder,delay,skew")
+    compare(stack, truth)
+    outcomes = Counter(journey["outcome"] for journey in truth["journeys"])
+    joined = [journey for journey in truth["journeys"] if journey["queue_visits"] and len(journey["calls"]) > 1]
+    handed_over = [journey for journey in truth["journeys"] if journey["durations"]["bot_ms"] and journey["outcome"] == "answered"]
+    assert len(outcomes) >= 3 and joined and handed_over, outcomes
+    talked = {agent["agent"]: agent["talk_ms"] for agent in truth["agent_time"]}
+    assert set(talked) == {"simon", "simba"} and all(talked.values())
+    agents = {row["agent"]: row["state"] for row in stack.get("/v1/agents")["agents"]}
+    assert (agents["simon"], agents["simba"]) == ("offline", "offline"), "they went home"
+    again = simulated(stack, tmp_path, "--account", "simline", "--calls", "30", "--seed", "7")
+    compare(stack, again)
+    assert wishes(again) == wishes(truth), "one seed, one demand"
+    alike = sum(a["outcome"] == b["outcome"] for a, b in zip(truth["journeys"], again["journeys"], strict=True))
+    assert alike >= 27, "who answers is decided in real time, what comes of it hardly ever"
+
+
+def test_what_lost_events_is_said_to_be_incomplete(stack: Stack, tmp_path: Path) -> None:
+    truth = simulated(stack, tmp_path, "--account", "simline", "--calls", "24", "--seed", "13", "--faults", "losses")
+    lost = [journey for journey in truth["journeys"] if journey["lost"]]
+    assert 0 < len(lost) < 12
+    compare(stack, truth)
+    shown = [stack.get(f"/v1/journeys/{journey['calls'][0]['call_sid']}") for journey in lost]
+    assert not all(journey["complete"] for journey in shown)
+
+
+def test_minivoice_calls_are_told_as_they_were(stack: Stack, tmp_path: Path) -> None:
+    truth = simulated(stack, tmp_path, "--account", "simmini", "--calls", "12", "--seed", "3")
+    compare(stack, truth)
+    assert any(journey["menu_path"] for journey in truth["journeys"])
+
+
+def test_the_statement_of_a_morning_names_its_calls(stack: Stack, tmp_path: Path) -> None:
+    truth = simulated(stack, tmp_path, "--account", "simmini", "--calls", "12", "--seed", "5", "--rate", "6000")
+    charged = {entry["call_id"] for entry in truth["statement"]}
+    outgoing = {call["call_sid"] for journey in truth["journeys"] for call in journey["calls"] if call["answered_at"] and call["direction"] == "outbound"}
+    assert outgoing <= charged and all(entry["amount_minor"] > 0 for entry in truth["statement"])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--account", "acme"], 2, "api_url"), (["--faults", "earthquake"], 2, "no fault"), (["--calls", "0"], 2, "--calls"),
+        (["--config", "{plain}"], 3, 'api_url = "virtual"'), (["--data-dir", "{empty}"], 3, "nothing runs"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_simulated_is_said(stack: Stack, tmp_path: Path, options: list[str], code: int, said: str) -> None:
+    (tmp_path / "plain.toml").write_text('[accounts.acme]\nprovider = "sautikit"\nsigning_secrets = ["x"]\n')
+    named = [option.format(plain=tmp_path / "plain.toml", empty=tmp_path / "empty") for option in options]
+    where = [] if "--data-dir" in named else ["--data-dir", str(stack.up.data)]
+    command = [sys.executable, "-P", "-m", "cli", "simulate", *named, *where]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=stack.up.env, timeout=60)
+    assert (done.returncode, done.stdout) == (code, "") and said in done.stderr
+
+
+def test_the_address_of_an_accounts_provider(stack: Stack) -> None:
+    settings = load(stack.config, stack.up.data)
+    virtual = stack.cli("url", "virtual").strip()
+    assert api_url(settings, "simline") == f"{virtual}/simline"
+    assert (api_url(settings, "acme"), api_url(settings, "nobody")) == ("https://api.sautikit.com", "")
+    asked = subprocess.run([sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('{virtual}/simline/v1/wallet').status)"], check=False, capture_output=True, text=True, timeout=30)
+    assert asked.stdout.strip() == "200"
