@@ -66,6 +66,7 @@ class State(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     served: bool = False  # an agent joined the caller in the queue's room
     heard: str | None = None  # MiniVoice: the event id of the last call.gathered that was used
     rings_until: Micros = 0
+    dialled_at: Micros = 0  # when somebody was last dialled, in whichever step
 
 
 class FreeAgent(msgspec.Struct, frozen=True):

@@ -108,10 +108,9 @@ def _stood(before: State | None, asked: Request) -> Json:
     """What the fold must know of where the call stood."""
     if before is None:
         return {}
-    found: Json = {}
+    found: Json = {"dialled_at": rfc3339(before.dialled_at)} if before.dialled_at else {}
     if before.waits == "dial" or before.offer:
-        known = {"queue": before.queue, "agent": before.agent, "to": before.to, "told": before.dial_answered is not None or None,
-                 "since": rfc3339(before.since or None)}  # fmt: skip
+        known = {"queue": before.queue, "agent": before.agent, "to": before.to, "told": before.dial_answered is not None or None}
         found["dial"] = {name: value for name, value in known.items() if value is not None}
     if before.waits == "record" and asked.recording:
         found["record"] = before.step
@@ -198,7 +197,7 @@ def _pbx(fields: Fields, told: Fields, stream: str, at: Micros) -> list[Event]:
         return []
     provider = PROVIDERS.get(str(fields.get("provider")))
     facts = provider.parse(Delivered(_encode(told), "application/json", {}, at, "")) if provider else []
-    kept = [fact for fact in facts if not _better_known(fact, fields)]
+    kept = _after([fact for fact in facts if not _better_known(fact, fields)], moment(fields.get("dialled_at")))
     if fields.get("opening") is True and not str(fields.get("flow")).startswith("~"):
         kept = _opened(kept)
     dial = part(fields, "dial")
@@ -233,7 +232,7 @@ def _dialled(facts: list[Event], dial: Fields, stream: str) -> list[Event]:
     """The dialled leg is the one the flow dialled: who it is, is known; and an agent's answer ends the wait in the queue."""
     agent, queue, to = label(dial.get("agent")), label(dial.get("queue")), phone(dial.get("to"))
     found: list[Event] = []
-    for fact in _after(facts, moment(dial.get("since"))):
+    for fact in facts:
         if not isinstance(fact, LegStarted | LegAnswered | LegEnded) or fact.leg != DIAL:
             found.append(fact)
         elif dial.get("told") is True:

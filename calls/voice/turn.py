@@ -38,6 +38,7 @@ class Turn(msgspec.Struct, kw_only=True):
     tries: int = 0
     staying: State | None = None
     heard: str | None = None
+    dialled_at: int = 0
     dialled: bool | None = None
     agent: str | None = None  # dialled by this answer, out of `queue`
     queue: str | None = None
@@ -52,7 +53,11 @@ class Turn(msgspec.Struct, kw_only=True):
 
     def finish(self, step: str, waits: Waits, state: State | None = None) -> Decision:
         """The decision whose answer leaves the call at `step`; `state` has what more there is to keep."""
-        kept = msgspec.structs.replace(state or State(), step=step, waits=waits, visit=self.visit, heard=self.heard)
+        dials = any(isinstance(one, Dial) for one in self.actions)
+        kept = msgspec.structs.replace(
+            state or State(), step=step, waits=waits, visit=self.visit, heard=self.heard,
+            dialled_at=self.known.now if dials else self.dialled_at,
+        )  # fmt: skip
         if self.left and not (waits == "menu" and step == self.left):
             self.facts.insert(0, MenuLeft(call_sid=self.sid, at=self.known.now, menu=self.left))
         self._state_of_call()

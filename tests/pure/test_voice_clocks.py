@@ -14,10 +14,10 @@ from tests.pure.test_voice_record import Line, journey
 def test_a_dial_that_the_pbx_says_began_before_we_ordered_it_is_still_one_dial(behind_ms: int, status: str, talk_ms: int) -> None:
     line = Line().ask("+0", e.CallAnswered(), e.MenuEntered(menu="menu"), callSessionState="Ringing")
     line.ask("+4", e.MenuLeft(menu="menu"), e.LegStarted(leg="dial", kind="external", to="+254720000009"), menu="menu", dtmfDigits="1")
-    line.stands(waits="dial", since=NOON + 4 * SECOND + 1000, to="+254720000009")
+    line.stands(waits="dial", dialled_at=NOON + 4 * SECOND + 1000, to="+254720000009")
     told = {"dialDestinationNumber": "+254720000009", "dialStartTime": rfc3339(NOON + 4 * SECOND - behind_ms * 1000),
             "dialDurationInSeconds": str(talk_ms // 1000), "dialCallStatus": status}  # fmt: skip
-    line.ask("+8", kind="edge", callSessionState="DialCompleted", **told).over("+9", **told)
+    line.ask("+8", kind="edge", callSessionState="DialCompleted", **told).stands(waits="over").over("+9", **told)
     found = journey(line)
     assert [leg.leg for leg in found.calls[0].legs] == ["caller", "dial"]
     assert (found.complete, found.durations.talk_ms, [(step.menu, step.digits) for step in found.menu_path]) == (
