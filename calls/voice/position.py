@@ -67,6 +67,7 @@ class State(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     heard: str | None = None  # MiniVoice: the event id of the last call.gathered that was used
     rings_until: Micros = 0
     dialled_at: Micros = 0  # when somebody was last dialled, in whichever step
+    bot_told: bool = False  # a bot of ours told of itself in an earlier step: what the provider says of its stream is nothing new
 
 
 class FreeAgent(msgspec.Struct, frozen=True):

@@ -114,7 +114,7 @@ def _stood(before: State | None, asked: Request) -> Json:
         found["dial"] = {name: value for name, value in known.items() if value is not None}
     if before.waits == "record" and asked.recording:
         found["record"] = before.step
-    if before.bot:
+    if before.bot or before.bot_told:
         found["own_bot"] = True
     return found
 

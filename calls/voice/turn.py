@@ -39,6 +39,7 @@ class Turn(msgspec.Struct, kw_only=True):
     staying: State | None = None
     heard: str | None = None
     dialled_at: int = 0
+    bot_told: bool = False
     dialled: bool | None = None
     agent: str | None = None  # dialled by this answer, out of `queue`
     queue: str | None = None
@@ -56,7 +57,7 @@ class Turn(msgspec.Struct, kw_only=True):
         dials = any(isinstance(one, Dial) for one in self.actions)
         kept = msgspec.structs.replace(
             state or State(), step=step, waits=waits, visit=self.visit, heard=self.heard,
-            dialled_at=self.known.now if dials else self.dialled_at,
+            dialled_at=self.known.now if dials else self.dialled_at, bot_told=self.bot_told,
         )  # fmt: skip
         if self.left and not (waits == "menu" and step == self.left):
             self.facts.insert(0, MenuLeft(call_sid=self.sid, at=self.known.now, menu=self.left))

@@ -7,7 +7,7 @@ import pytest
 from calls import events as e
 from calls.clock import rfc3339
 from tests.given import NOON, SECOND
-from tests.pure.test_voice_record import Line, journey
+from tests.pure.test_voice_record import Line, desk, journey
 
 
 @pytest.mark.parametrize(("behind_ms", "status", "talk_ms"), [(0, "completed", 3000), (900, "completed", 3000), (900, "no-answer", 0)])
@@ -25,3 +25,14 @@ def test_a_dial_that_the_pbx_says_began_before_we_ordered_it_is_still_one_dial(b
         talk_ms,
         [("menu", "1")],
     )
+
+
+def test_a_stream_that_is_told_of_when_its_bot_has_handed_over_is_no_second_bot() -> None:
+    line = Line().ask("+0", e.CallAnswered(), callSessionState="Ringing").stands(waits="bot", bot="handed_over")
+    told = [
+        desk(e.BotStarted(call_sid=line.sid, at=NOON + SECOND, leg="bot")),
+        desk(e.BotHandedOver(call_sid=line.sid, at=NOON + 3 * SECOND, leg="bot")),
+    ]
+    line.ask("+3", e.LegStarted(leg="dial", kind="external", to="+254720000009")).stands(waits="dial", bot="", bot_told=True)
+    line.ask("+4", kind="edge", callSessionState="StreamStarted").over("+9")
+    assert [leg.leg for leg in journey(line, more=told).calls[0].legs if leg.kind == "bot"] == ["bot"]
