@@ -140,8 +140,9 @@ def _queue_left(b: Building, fact: e.QueueLeft, _: str) -> None:
     if visit:
         visit.left_at, visit.outcome = fact.at, fact.reason
         return
-    closed = [one for one in b.visits if one.queue == fact.queue and (one.left_at, one.outcome) == (fact.at, fact.reason)]
-    if not closed:  # the same exit said twice is nothing new
+    closed = [one for one in b.visits if one.queue == fact.queue and one.outcome == fact.reason]
+    again = bool(closed) and (fact.reason == "timeout" or any(one.left_at == fact.at for one in closed))
+    if not again:  # the same exit said twice is nothing new; a wait that was over is said by whoever notices, each at their time
         b.left_early.setdefault(fact.queue, []).append(fact)
 
 

@@ -19,7 +19,7 @@ from api.voice.gathered import Digits, Wanted
 from api.voice.positions import Key, Position, Positions
 from api.voice.recorded import Said
 from calls.clock import Micros
-from calls.events import CallLinked, Event
+from calls.events import CallLinked, Event, QueueLeft
 from calls.providers.reading import word_of
 from calls.voice.actions import MINIVOICE, SAUTIKIT, Action
 from calls.voice.decide import decide
@@ -97,6 +97,8 @@ class Answering:
         else:
             asking.said = await self._kept(asking, decision)
             decision = None if asking.said.replay else decision
+        if decision is not None and decision.state.queue is None:
+            await self._gone_on(asking, decision)
         code, sentence = asking.oddity
         asking.said.fault, asking.said.fallback = asking.said.fault or code, asking.said.fallback or sentence
         await self.record(asking, asking.said, decision)
@@ -236,6 +238,12 @@ class Answering:
                 await self.quietly(self.positions.mark_dialled(asking.key, request.dial_answered))
             if before.offer is not None:
                 await self.quietly(self.desk.dialled(tenant, account, call_sid, answered=request.dial_answered, now=request.at))
+
+    async def _gone_on(self, asking: Asking, decision: Decision) -> None:
+        """Out of the queue, and into no other: whoever rings for the caller can stop."""
+        for fact in decision.facts:
+            if isinstance(fact, QueueLeft):
+                await self.quietly(self.desk.left(*asking.key[:3], reason=fact.reason, now=fact.at))
 
     async def quietly(self, told_: Awaitable[object]) -> None:
         """Whoever is told says it again later where it cannot listen now; the caller is answered in any case."""
