@@ -1,4 +1,4 @@
-"""A seeded morning of calls as two providers would send it: for the demonstration, and for measuring.
+"""A seeded morning of deliveries as two providers would send them, without anybody who calls: for measuring.
 
 Pure: the seed and the time decide everything. Each call is a list of deliveries in order of time; a Sautikit call comes as
 documented envelopes, and some also as the PBX bodies that are really seen (form), tied by a body with both ids.
@@ -36,15 +36,6 @@ def morning(seed: int, *, calls: int, start: Micros, hours: float = 4) -> list[S
         at = start + int(dice.uniform(0, hours * 3600)) * SECOND
         found += _sautikit(dice, at) if dice.random() < 0.75 else _minivoice(dice, at)
     return sorted(found, key=lambda sample: (sample.at, sample.call_sid))
-
-
-def disordered(samples: list[Sample], seed: int, *, copies: float = 0.1) -> list[Sample]:
-    """As a network brings them: some twice, and none in order."""
-    dice = random.Random(seed)
-    again = [sample for sample in samples if dice.random() < copies]
-    mixed = [*samples, *again]
-    dice.shuffle(mixed)
-    return mixed
 
 
 def _uuid(dice: random.Random) -> str:
@@ -129,28 +120,3 @@ def _mini(event: str, call: dict[str, str], at: Micros, **data: object) -> Sampl
     status = "completed" if event == "call.completed" else "in_progress"
     body = {"event": event, "created_at": rfc3339(at), "call": {**call, "status": status}, "variables": {}, "data": data}
     return Sample("mini", call["id"], at, JSON, msgspec.json.encode(body))
-
-
-# ---------------------------------------------------------------- neutral
-
-
-def support_call(seed: int, at: Micros) -> list[Sample]:
-    """One call of a call centre in the neutral dialect: a menu, a wait, an agent, a hold; for showing a whole journey."""
-    dice = random.Random(seed)
-    sid = f"support-{dice.getrandbits(40):010x}"
-    told: list[tuple[int, str, dict[str, object]]] = [
-        (0, "call.started", {"direction": "inbound", "from": _mobile(dice), "to": "+254711000300"}),
-        (1, "call.answered", {}), (1, "menu.entered", {"menu": "welcome"}), (9, "menu.digits", {"menu": "welcome", "digits": "2"}),
-        (9, "menu.left", {"menu": "welcome"}), (10, "queue.entered", {"queue": "support"}),
-        (38, "leg.started", {"leg": "agent", "kind": "agent", "agent": "amina", "queue": "support", "to": "+254720000001"}),
-        (44, "leg.answered", {"leg": "agent", "agent": "amina", "queue": "support"}),
-        (44, "queue.left", {"queue": "support", "reason": "answered"}), (120, "hold.started", {"leg": "agent"}),
-        (150, "hold.ended", {"leg": "agent"}), (231, "leg.ended", {"leg": "agent", "agent": "amina", "ended_by": "caller"}),
-        (231, "call.ended", {"ended_by": "caller"}),
-    ]  # fmt: skip
-    found = []
-    for seconds, kind, fields in told:
-        when = at + seconds * SECOND
-        body = msgspec.json.encode({"type": kind, "call_sid": sid, "occurred_at": rfc3339(when), **fields})
-        found.append(Sample("desk", sid, when, JSON, body))
-    return found

@@ -79,17 +79,18 @@ def test_what_lost_events_is_said_to_be_incomplete(stack: Stack, tmp_path: Path)
     assert not all(journey["complete"] for journey in shown)
 
 
-def test_minivoice_calls_are_told_as_they_were(stack: Stack, tmp_path: Path) -> None:
-    truth = simulated(stack, tmp_path, "--account", "simmini", "--calls", "12", "--seed", "3")
+def test_minivoice_calls_are_told_as_they_were_and_charged(stack: Stack, tmp_path: Path) -> None:
+    truth = simulated(stack, tmp_path, "--account", "simmini", "--calls", "12", "--seed", "3", "--rate", "3000")
     compare(stack, truth)
     assert any(journey["menu_path"] for journey in truth["journeys"])
-
-
-def test_the_statement_of_a_morning_names_its_calls(stack: Stack, tmp_path: Path) -> None:
-    truth = simulated(stack, tmp_path, "--account", "simmini", "--calls", "12", "--seed", "5", "--rate", "6000")
     charged = {entry["call_id"] for entry in truth["statement"]}
-    outgoing = {call["call_sid"] for journey in truth["journeys"] for call in journey["calls"] if call["answered_at"] and call["direction"] == "outbound"}
-    assert outgoing <= charged and all(entry["amount_minor"] > 0 for entry in truth["statement"])
+    outgoing = {
+        call["call_sid"]
+        for journey in truth["journeys"]
+        for call in journey["calls"]
+        if call["answered_at"] and call["direction"] == "outbound"
+    }
+    assert outgoing and outgoing <= charged and all(entry["amount_minor"] > 0 for entry in truth["statement"])
 
 
 @pytest.mark.parametrize(
@@ -113,5 +114,11 @@ def test_the_address_of_an_accounts_provider(stack: Stack) -> None:
     virtual = stack.cli("url", "virtual").strip()
     assert api_url(settings, "simline") == f"{virtual}/simline"
     assert (api_url(settings, "acme"), api_url(settings, "nobody")) == ("https://api.sautikit.com", "")
-    asked = subprocess.run([sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('{virtual}/simline/v1/wallet').status)"], check=False, capture_output=True, text=True, timeout=30)
+    asked = subprocess.run(
+        [sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('{virtual}/simline/v1/wallet').status)"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     assert asked.stdout.strip() == "200"
