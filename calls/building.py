@@ -12,6 +12,7 @@ from calls.journey import Anomaly, AnomalyCode, Leg, MenuStep, QueueVisit, Segme
 MAIN = "caller"  # the leg that every call has
 PERSON = ("agent", "external", "sip")
 UNREPORTED = "reported"  # an attribute of leg.started: false where the provider tells nothing of that leg
+PARTICIPANT = "participant"  # an attribute of conference.joined and left: whose number it was
 FAULTS = ("delegate_failed", "bot_unavailable", "flow_fault", "unknown_step")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from calls.building import PERSON, UNREPORTED, Building
+from calls.building import PARTICIPANT, PERSON, UNREPORTED, Building
 from calls.clock import Micros, milliseconds
 from calls.configuration import Configuration, valid_at
 from calls.events import CallStarted, Event
@@ -21,6 +21,7 @@ from calls.providers import PROVIDERS
 
 VERSION = 2  # of the fold's meaning: a change makes `safiri migrate` rebuild
 MOST_EVENTS = 10_000  # of one journey; later ones are kept and counted, but not folded
+NOT_THE_JOURNEYS = (UNREPORTED, PARTICIPANT)  # attributes that speak of one event only
 SKEW: Micros = 300_000_000  # a delivery that happened this much after we received it has another clock
 
 Facts = list[tuple[Event, str]]
@@ -209,7 +210,7 @@ def _labels(journey: Journey, everything: list[Delivery]) -> None:
     for delivery in everything:
         for fact in delivery.facts:
             if fact.attributes:
-                journey.attributes |= {name: value for name, value in fact.attributes.items() if name != UNREPORTED}
+                journey.attributes |= {name: value for name, value in fact.attributes.items() if name not in NOT_THE_JOURNEYS}
             if isinstance(fact, CallStarted):
                 labels |= {name: None for name in (fact.client_request_id, fact.journey_id) if name}
     journey.labels = list(labels)

@@ -172,7 +172,7 @@ def _describe(b: Building, leg: Leg, fact: e.LegStarted | e.LegAnswered) -> None
         b.unreported.add(leg.leg)
     leg.queue = leg.queue or fact.queue
     leg.agent = leg.agent or fact.agent or b.configuration.agents.get(leg.address or "")
-    if fact.kind:
+    if fact.kind and not (fact.kind == "external" and leg.agent):  # a PBX knows numbers, not whose they are
         leg.kind = fact.kind
     elif leg.kind in ("external", "caller") and leg.agent:
         leg.kind = "agent"

@@ -71,7 +71,6 @@ def _events(offer: Offer, outcome: Outcome, *, aliases: Sequence[str]) -> list[E
     sid = outcome.placed.call_sid
     started = CallStarted(
         call_sid=sid, at=outcome.began, direction="outbound", from_=offer.caller_id, to=offer.address, parent_call_sid=offer.call_sid,
-        client_request_id=f"offer-{offer.id}", attributes={"queue": offer.queue, "offer": str(offer.id)},
     )  # fmt: skip
     return [started, *(CallLinked(call_sid=sid, at=outcome.began, alias=alias) for alias in aliases)]
 

@@ -13,7 +13,7 @@ from runtime.addresses import api_url
 from runtime.problems import Retry
 from runtime.settings import Settings
 
-PATIENCE_S = 5.0  # for one answer
+PATIENCE_S = 8.0  # for one answer
 stamina.instrumentation.set_on_retry_hooks([])  # who asks says what became of it, once; a command's stdout is for its result
 TRIES, TRYING_S = 5, 12.0
 POOLS = 8

@@ -135,8 +135,9 @@ class Answering:
                 if found.dialled is not None:
                     await self.quietly(self.desk.dialled(*asking.key[:3], answered=found.dialled, now=request.at))
                 return found
-            known = told(known, found, await self._find_out(asking, found))
-            known.now = max(recorded.now(), asking.not_before)  # what was waited for is not decided before it happened
+            known = told(known, found, await self._find_out(asking, found, now=known.now))
+            if found.what != "queue":  # what was waited for is not decided before it happened; a queue is entered when it is asked for
+                known.now = max(recorded.now(), asking.not_before)
         raise RuntimeError(f"flow {asking.flow.name} asks in circles")
 
     def _known(self, asking: Asking) -> Known:
@@ -151,9 +152,9 @@ class Answering:
             caller_id=number_of(request, asking.line.number),
         )
 
-    async def _find_out(self, asking: Asking, ask: Ask) -> InQueue | Delegated | Gathered:
+    async def _find_out(self, asking: Asking, ask: Ask, *, now: Micros) -> InQueue | Delegated | Gathered:
         if ask.what == "queue":
-            return await self._entered(asking, ask)
+            return await self._entered(asking, ask, now=now)
         left, request = asking.left_s() - ENDING_S, asking.request
         if ask.what == "digits":
             heard = asking.position.state.heard if asking.position else None
@@ -167,7 +168,7 @@ class Answering:
         asking.reply = await self.applications.ask(ask.url, forwarded, dialect=asking.flow.dialect, within_s=within_s)
         return asking.reply.delegated
 
-    async def _entered(self, asking: Asking, ask: Ask) -> InQueue:
+    async def _entered(self, asking: Asking, ask: Ask, *, now: Micros) -> InQueue:
         """A place in the queue, or a free agent. Nobody can tell: then a place, which the call centre makes good later."""
         request, line = asking.request, asking.line
         if ask.dialled is not None:
@@ -179,7 +180,7 @@ class Answering:
         within_s = max(0.05, min(DESK_S, asking.left_s() - ENDING_S))
         try:
             async with asyncio.timeout(within_s):
-                return await self.desk.enter(caller, now=request.at, dial=True)
+                return await self.desk.enter(caller, now=now, dial=True)
         except (Retry, TimeoutError) as away:
             log.warning("a caller waits without the call centre", call_sid=request.call_sid, reason=str(away) or "too slow")
         except Exception:

@@ -8,7 +8,8 @@ from typing import TypeAlias
 import msgspec
 
 from calls.clock import Micros
-from calls.events import QueueLeft
+from calls.events import LegEnded, QueueLeft
+from calls.providers.pbx import DIAL
 from calls.voice.actions import Say
 from calls.voice.enter import SECOND, go
 from calls.voice.flow import Actions, Bot, Delegate, DialStep, Menu, QueueRules, QueueStep, RecordStep, Step
@@ -87,9 +88,26 @@ def _answered(turn: Turn, at: State) -> bool:
 
 def _dial(turn: Turn, at: State, step: Step) -> Decision | Ask:
     assert isinstance(step, DialStep)
-    if _answered(turn, at):
+    answered = _dial_answered(turn, at, step)
+    _over(turn, answered=answered)
+    if answered:
         return go(turn, step.next, at=at.step)
     return go(turn, step.on_no_answer, farewell=True, at=at.step)
+
+
+def _dial_answered(turn: Turn, at: State, step: DialStep) -> bool:
+    """Where nobody says it: the one way on that there is; of two, one that ended when the ringing did was not answered."""
+    said = turn.request.dial_answered if turn.request.dial_answered is not None else at.dial_answered
+    if said is not None:
+        return said
+    if step.next is None or step.on_no_answer is None:
+        return step.on_no_answer is None
+    return bool(at.rings_until) and abs(turn.known.now - (at.rings_until or 0)) > SURELY_ANSWERED_US
+
+
+def _over(turn: Turn, *, answered: bool) -> None:
+    """The dialled leg is over where the call goes on behind it; an edge that told of it earlier stands."""
+    turn.facts.append(LegEnded(call_sid=turn.sid, at=turn.known.now, leg=DIAL, cause=None if answered else "no_answer"))
 
 
 def _queue(turn: Turn, at: State, step: Step) -> Decision | Ask:
@@ -97,6 +115,7 @@ def _queue(turn: Turn, at: State, step: Step) -> Decision | Ask:
     assert isinstance(step, QueueStep)
     if at.waits == "dial":
         turn.dialled = _answered(turn, at)
+        _over(turn, answered=turn.dialled)
     elif turn.request.dial_answered:
         turn.dialled = True
     if turn.dialled or at.served:

@@ -78,10 +78,17 @@ def test_a_dial_goes_on_at_its_redirect_by_whether_it_was_answered() -> None:
         assert Walk(walk.flow).ask().knows(**how).go().said == [said]
 
 
-def test_a_dial_of_which_nothing_is_said_was_answered_if_it_outlasted_its_ringing() -> None:
+def test_a_dial_of_which_nothing_is_said_was_answered_unless_it_ended_when_its_ringing_did() -> None:
     assert Walk(flow(DIAL)).ask().after(20).go().said == ["Nobody is there."]
     assert Walk(flow(DIAL)).ask().after(60).go().said == ["Thanks."]
+    assert Walk(flow(DIAL)).ask().after(9).go().said == ["Thanks."]
     assert Walk(flow(DIAL)).ask(step="a", visit=1).said == ["Nobody is there."]
+
+
+def test_a_dial_of_which_nothing_is_said_goes_the_one_way_there_is() -> None:
+    one = DIAL.replace("on_no_answer = 'sorry'\n", "").split("[sorry]")[0]
+    walk = Walk(flow(one)).ask().after(20).go()
+    assert (walk.said, walk.facts) == (["Thanks."], ["leg.ended"])
 
 
 def test_several_numbers_ring_together_and_one_is_one() -> None:
@@ -117,7 +124,7 @@ def test_an_agent_who_does_not_answer_gives_way_to_the_room_and_is_told_first() 
     walk.outside["support"] = InQueue(position=1)
     walk.after(16).go()
     assert walk.asked[-1] == Ask("queue", step="a", queue="support", dialled=False)
-    assert (walk.verbs, walk.said, walk.facts) == (["say", "conference", "redirect"], ["Please hold."], [])
+    assert (walk.verbs, walk.said, walk.facts) == (["say", "conference", "redirect"], ["Please hold."], ["leg.ended"])
     assert walk.state and (walk.state.since, walk.state.agent, walk.state.offer) == (NOON, None, None)
 
 
