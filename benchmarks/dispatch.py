@@ -12,7 +12,8 @@ import statistics
 import sys
 import time
 import uuid
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
+from itertools import cycle
 from typing import Literal, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -25,6 +26,7 @@ from benchmarks.provider import Order
 from benchmarks.stack import SECRET, Folder, first_line, start, stop
 from benchmarks.whole import Whole
 from calls.providers.signatures import sign_sautikit
+from desk.provider import POOLS
 
 TARGET = Target("≤", 10)
 CALLERS, AGENTS = 500, 50
@@ -131,10 +133,11 @@ async def _bare(provider: int, manner: Manner) -> tuple[float, float]:
     """Milliseconds of a POST to the provider and back: by the product's client, and by a bare socket."""
     body = b'{"from":"+254711000100","to":["+254720000000"],"voice_callback_url":"http://127.0.0.1/","client_request_id":"bare"}'
     waits: list[float] = []
-    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=200, max_keepalive_connections=100)) as client:
+    async with AsyncExitStack() as opened:
+        clients = cycle([await opened.enter_async_context(httpx.AsyncClient()) for _ in range(POOLS)])  # as many as the product has
 
         async def one() -> None:
-            began = time.monotonic()
+            began, client = time.monotonic(), next(clients)
             await client.post(f"http://127.0.0.1:{provider}/bare", content=body, headers={"Content-Type": "application/json"})
             waits.append((time.monotonic() - began) * 1000)
 

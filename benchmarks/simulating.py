@@ -74,7 +74,7 @@ def run(size: Size) -> list[Result]:
         "whole product": f"{middle['product']:,.0f} calls a minute",
         "answered at once": f"{middle['stub']:,.0f} calls a minute",
         "at most": f"{60 * AGENTS / HANDLING_S:,.0f} for {AGENTS} agents",
-        "CPU s/call": f"product {middle['cpu product']:.3f} (the provider's included), at once {middle['cpu stub']:.3f}",
+        "CPU ms/call": ", ".join(f"{name[4:]} {value:.0f}" for name, value in middle.items() if name.startswith("cpu ")),
         "of": f"{calls:,} calls a round",
     }
     ratios = [one.ratio for one in found]
@@ -109,21 +109,13 @@ def _is_there(url: str) -> bool:
 
 def _round(whole: Whole, product: Arm, stub: Arm, *, seed: int, calls: int, wrong: list[str]) -> Round:
     with Meter({}) as limit:
-        at_once, used = _metered(stub, seed=seed, calls=calls, wrong=wrong)
-    with Meter({}) as meter:
-        ours, spent = _metered(product, seed=seed, calls=calls, wrong=wrong)
+        at_once = _morning(stub, seed=seed, calls=calls, wrong=wrong)
+    with Meter(whole.pids) as meter:
+        ours = _morning(product, seed=seed, calls=calls, wrong=wrong)
     wrong += _unlike(whole, ours["truth"]["journeys"])
     rates = [60 * calls / one["took_s"] for one in (ours, at_once)]
-    figures = {"product": rates[0], "stub": rates[1], "cpu product": spent / calls, "cpu stub": used / calls}
-    return Round(rates[0] / rates[1], figures, max(limit.others, meter.others))
-
-
-def _metered(arm: Arm, *, seed: int, calls: int, wrong: list[str]) -> tuple[dict[str, Any], float]:
-    """(what was told, CPU seconds of everything of ours)."""
-    meter = Meter({})
-    before = meter._now()[""]
-    told = _morning(arm, seed=seed, calls=calls, wrong=wrong)
-    return told, meter._now()[""] - before
+    used = {f"cpu {name}": micros / 1000 for name, micros in meter.micros(calls).items()}
+    return Round(rates[0] / rates[1], {"product": rates[0], "stub": rates[1], **used}, max(limit.others, meter.others))
 
 
 def _morning(arm: Arm, *, seed: int, calls: int, wrong: list[str]) -> dict[str, Any]:

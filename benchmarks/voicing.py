@@ -82,8 +82,9 @@ def run(size: Size) -> list[Result]:
         empty = ask(arms.bare, [LIVE] * bare, folder=arms.stack.path, connections=CONNECTIONS, core=REST)
         found = rounds(size, lambda _: _ratio(arms, amount, bare, wrong))
         half = medians(found)["voice"] / 2
-        waited = rounds(size, lambda _: _half(arms, half, wrong, seconds=size.of(8, 4)))
-    return [_told(found, empty, wrong), _told_half(waited, half, wrong)]
+        wrong_then: list[str] = []
+        waited = rounds(size, lambda _: _half(arms, half, wrong_then, seconds=size.of(8, 4)))
+    return [_told(found, empty, wrong), _told_half(waited, half, wrong_then)]
 
 
 def _told(found: list[Round], empty: Asked, wrong: list[str]) -> Result:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +44,12 @@ class Whole:
     @property
     def port(self) -> int:
         return urlsplit(str(self.where["http"])).port or 80
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of every part that runs, by name."""
+        known: dict[str, tuple[int, int]] = json.loads((self.path / "data" / "children.json").read_text())
+        return {name: pid for name, (pid, _) in known.items() if Path(f"/proc/{pid}").exists()}
 
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
         """What the last of them returns; all in one transaction."""
