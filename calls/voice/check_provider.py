@@ -23,7 +23,6 @@ from calls.voice.flow import (
     QueueStep,
     RecordStep,
     RejectStep,
-    SayStep,
     Step,
 )
 from calls.voice.position import InQueue, Known, Request
@@ -38,7 +37,6 @@ _NOT_HELD = "MiniVoice cannot hold a caller for an agent: its conference plays n
 _MINIVOICE: dict[type[Step], act.Action] = {
     PlayStep: act.Play(url=_HERE), RecordStep: act.Record(), RejectStep: act.Reject(), Bot: act.Stream(url=_HERE),
 }  # fmt: skip
-_ONE_VOICE = "MiniVoice speaks with the account's own voice: leave it out"
 _ENDS = "MiniVoice's transfer ends the flow, nothing follows it: leave it out"
 # What a rule of the providers' calls a field, and what the step calls it.
 _FIELDS: dict[type[Step], dict[str, str]] = {
@@ -54,7 +52,8 @@ _FIELDS: dict[type[Step], dict[str, str]] = {
 
 
 def cannot_do(step: Step, raw: Mapping[str, object], dialect: Dialect) -> list[Wrong]:
-    """What MiniVoice has nothing for. `raw`: a field that stands there is meant."""
+    """What MiniVoice has nothing for. `raw`: a field that stands there is meant. A wish that changes nothing of where the call goes
+    (a voice, how long it rings) is no fault: it is left out."""
     if dialect == "sautikit":
         return []
     missing = _MINIVOICE.get(type(step))
@@ -63,17 +62,15 @@ def cannot_do(step: Step, raw: Mapping[str, object], dialect: Dialect) -> list[W
     match step:
         case QueueStep():
             return [("kind", _NOT_HELD)]
-        case SayStep():
-            return [(name, _ONE_VOICE) for name in ("language", "voice") if name in raw]
         case Menu():
-            return _menu(step, raw)
+            return _menu(step)
         case DialStep():
             return _dial(step, raw)
     return []
 
 
-def _menu(step: Menu, raw: Mapping[str, object]) -> list[Wrong]:
-    wrong = [(name, _ONE_VOICE) for name in ("language", "voice") if name in raw]
+def _menu(step: Menu) -> list[Wrong]:
+    wrong: list[Wrong] = []
     if step.play is not None:
         wrong.append(("play", "MiniVoice cannot play a file: use prompt"))
     if not 1 <= step.timeout_s <= 30:
@@ -91,8 +88,7 @@ def _dial(step: DialStep, raw: Mapping[str, object]) -> list[Wrong]:
         wrong.append(("to", "MiniVoice transfers to one destination: name one"))
     if step.record:
         wrong.append(("record", 'MiniVoice cannot record a transfer alone: put { start_recording = {} } into an "actions" step before it'))
-    own = {"caller_id": "MiniVoice chooses the number that is shown", "timeout_s": "MiniVoice's transfer rings as long as it rings"}
-    return wrong + [(name, f"{why}: leave it out") for name, why in own.items() if name in raw]
+    return wrong
 
 
 def refused(name: str, step: Step, *, dialect: Dialect, queues: Mapping[str, QueueRules]) -> list[Wrong]:

@@ -123,7 +123,8 @@ def dialled(to: str | list[str], *, caller_id: str | None, timeout: int, record:
 def _dial(turn: Turn, name: str, step: Step) -> Came:
     assert isinstance(step, DialStep)
     record = "record-from-answer" if step.record is True else step.record or None
-    turn.actions.append(dialled(step.to, caller_id=step.caller_id or number_called(turn), timeout=step.timeout_s, record=record))
+    shown = step.caller_id or (None if turn.flow.dialect == "minivoice" else number_called(turn))
+    turn.actions.append(dialled(step.to, caller_id=shown, timeout=step.timeout_s, record=record))
     if step.next is not None or step.on_no_answer is not None:
         _onward(turn, name)
     now = turn.known.now

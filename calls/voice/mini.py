@@ -81,10 +81,10 @@ def _gather(one: Action) -> Action:
 
 
 def _transfer(one: Action) -> Action | None:
-    """To one destination. Whose number is shown is MiniVoice's to say: `from` is in samples only."""
+    """To one destination. `from` where a number was asked for; how long it rings is MiniVoice's to say."""
     assert isinstance(one, act.Dial)
     destination = one.number or one.sip or (one.numbers[0] if one.numbers else "")
-    return act.Transfer(destination=destination) if destination else None
+    return act.Transfer(destination=destination, from_=one.caller_id) if destination else None
 
 
 def _conference(one: Action) -> Action:

@@ -233,8 +233,9 @@ def test_a_form_leaves_out_what_it_has_no_word_for() -> None:
       Redirect(url="https://x.example.com/next")],
      [{"gather": {"prompt": "Press 1. Or 2.", "num_digits": 1, "timeout_seconds": 5, "finish_on_key": "#"}}, {"type": "redirect", "url": "https://x.example.com/next"}]),
     ([GetDigits(timeout=90, num_digits=0, finish_on_key="")], [{"gather": {"timeout_seconds": 30}}]),
-    ([Say(text="Hi", voice="alice", loop=2), Dial(number="+15551230011", caller_id="+15551230001", timeout=30), Redirect(url="https://x.example.com/never")],
+    ([Say(text="Hi", voice="alice", loop=2), Dial(number="+15551230011", timeout=30), Redirect(url="https://x.example.com/never")],
      [{"say": {"text": "Hi"}}, {"transfer": {"destination": "+15551230011"}}]),
+    ([Dial(number="+15551230011", caller_id="+15551230001")], [{"transfer": {"to": "+15551230011", "from": "+15551230001"}}]),
     ([Dial(numbers=["+15551230011", "+15551230012"])], [{"transfer": {"destination": "+15551230011"}}]),
     ([Dial(sip="sip:mary@pbx.example.com")], [{"transfer": {"destination": "sip:mary@pbx.example.com"}}]),
     ([Conference(name="queue-call_1", muted=True, end_on_exit=True, wait_url="https://x.example.com/"), Say(text="never")],
@@ -242,7 +243,7 @@ def test_a_form_leaves_out_what_it_has_no_word_for() -> None:
     ([Say(text="Bye."), Hangup(), Say(text="never")], [{"say": {"text": "Bye."}}]),
     ([Reject(reason="busy")], []),
     ([Play(url="https://x.example.com/a.mp3"), Record(), Stream(url="wss://x.example.com/"), AiAgent(agent_id=AGENT)], []),
-], ids=["menu", "limits", "dial", "dial several", "dial sip", "conference", "hangup", "reject", "what it has not got"])  # fmt: skip
+], ids=["menu", "limits", "dial", "dial from", "dial several", "dial sip", "conference", "hangup", "reject", "what it has not got"])  # fmt: skip
 def test_minivoice_is_told_the_common_verbs_in_its_own_words(actions: list[act.Action], document: list[Any]) -> None:
     assert json_of(*actions, form="minivoice") == document
 

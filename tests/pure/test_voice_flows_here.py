@@ -31,7 +31,6 @@ from runtime.settings import Settings
         ("[a]\nkind = 'menu'\nplay = 'https://x.example/t.mp3'\nchoices = { 1 = 'a' }", ("a", "play")),
         ("[a]\nkind = 'menu'\nprompt = 'Hi'\nchoices = { 1 = 'a' }\ntimeout_s = 31", ("a", "timeout_s")),
         ("[a]\nkind = 'menu'\nprompt = 'Hi'\nchoices = { 1 = 'a' }\nsensitive = true", ("a", "sensitive")),
-        ("[a]\nkind = 'menu'\nprompt = 'Hi'\nchoices = { 1 = 'a' }\nlanguage = 'en-US'", ("a", "language")),
         ("[a]\nkind = 'menu'\nprompt = 'Hi'\nchoices = { 1 = 'a' }\ndigits = 0", ("a", "digits")),
         ("[a]\nkind = 'dial'\nto = ['+15551230011', '+15551230012']", ("a", "to")),
         ("[a]\nkind = 'dial'\nto = '+15551230011'\nrecord = true", ("a", "record")),
@@ -42,6 +41,15 @@ from runtime.settings import Settings
 )  # fmt: skip
 def test_what_minivoice_cannot_do_is_said_by_field(text: str, found: tuple[str, str]) -> None:
     assert faults(text, dialect="minivoice") == [found]
+
+
+@pytest.mark.parametrize("text", [
+    "[a]\nkind = 'menu'\nprompt = 'Hi'\nchoices = { 1 = 'a' }\nlanguage = 'en-US'\nvoice = 'alice'",
+    "[a]\nkind = 'say'\ntext = 'Hi'\nlanguage = 'en-US'",
+    "[a]\nkind = 'dial'\nto = '+15551230011'\ntimeout_s = 20\ncaller_id = '+15551230001'",
+])  # fmt: skip
+def test_what_minivoice_only_leaves_out_is_no_fault(text: str) -> None:
+    assert faults(text, dialect="minivoice") == []
 
 
 def test_minivoice_takes_json_only() -> None:
