@@ -157,7 +157,7 @@ class Answering:
             return await self._entered(asking, ask, now=now)
         left, request = asking.left_s() - ENDING_S, asking.request
         if ask.what == "digits":
-            heard = asking.position.state.heard if asking.position else None
+            heard = asking.position.state.heard if asking.position else ()
             wanted = Wanted(*asking.key[:3], since=ask.since, heard=heard)
             gathered, at = await self.digits.wait(wanted, asking.until - ENDING_S)
             asking.not_before = min(at + 1, request.at + MOST_AHEAD)

@@ -30,13 +30,13 @@ SELECT tenant, account, stream, event_id, content_type, headers, body, received_
 
 
 class Wanted(NamedTuple):
-    """The digits of this call, pressed since then, other than those of the delivery `heard`."""
+    """The digits of this call, pressed since then, other than those of the deliveries `heard`."""
 
     tenant: str
     account: str
     call_sid: str
     since: Micros
-    heard: str | None
+    heard: tuple[str, ...]
 
 
 class Digits:
@@ -113,4 +113,4 @@ def _pressed(row: tuple[Any, ...]) -> _Pressed | None:
 
 def _fits(one: _Pressed, wanted: Wanted) -> bool:
     mine = (one.tenant, one.account, one.call_sid) == wanted[:3]
-    return mine and one.event_id != wanted.heard and one.at >= wanted.since - EARLIER
+    return mine and one.event_id not in wanted.heard and one.at >= wanted.since - EARLIER

@@ -92,7 +92,7 @@ def _turn(flow: Flow, state: State | None, request: Request, known: Known) -> Tu
     said = max(state.visit if state else 0, request.visit or 0)
     return Turn(
         flow=flow, request=request, known=known, visit=said + 1, xml=flow.form == "xml", first=said == 0,
-        heard=state.heard if state else None, dialled_at=state.dialled_at if state else 0,
+        heard=state.heard if state else (), dialled_at=state.dialled_at if state else 0,
         bot_told=bool(state and (state.bot or state.bot_told)),
     )  # fmt: skip
 

@@ -64,7 +64,7 @@ class State(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     dial_answered: bool | None = None
     bot: Literal["", "open", "handed_over", "ended", "failed"] = ""
     served: bool = False  # an agent joined the caller in the queue's room
-    heard: str | None = None  # MiniVoice: the event id of the last call.gathered that was used
+    heard: tuple[str, ...] = ()  # MiniVoice: the event ids of the last call.gathered that were used
     rings_until: Micros = 0
     dialled_at: Micros = 0  # when somebody was last dialled, in whichever step
     bot_told: bool = False  # a bot of ours told of itself in an earlier step: what the provider says of its stream is nothing new

@@ -18,6 +18,7 @@ from calls.voice.turn import Turn
 
 # A dial whose end came so long after its ringing was over was answered, where nobody says whether it was.
 SURELY_ANSWERED_US: Micros = 3 * SECOND
+MOST_HEARD = 20  # a caller who types ahead through several menus; older ones are too old to be taken for new
 # What a step waits for, where nothing but its address is known.
 NATURALLY: dict[type[Step], Waits] = {
     Menu: "menu", DialStep: "dial", QueueStep: "queue", Bot: "bot", RecordStep: "record", Actions: "actions", Delegate: "delegate",
@@ -52,7 +53,7 @@ def _menu(turn: Turn, at: State, step: Step) -> Decision | Ask:
 
 
 def _gathered(turn: Turn, found: Gathered) -> str:
-    turn.heard = found.event_id or turn.heard
+    turn.heard = (*turn.heard, found.event_id)[-MOST_HEARD:] if found.event_id else turn.heard
     return found.digits
 
 

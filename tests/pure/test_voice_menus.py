@@ -199,9 +199,17 @@ def test_minivoices_digits_are_asked_for_and_stated_by_nobody_else(mini: Walk) -
     mini.after(3).go()
     assert mini.asked == [Ask("digits", step="a", since=NOON)]
     assert mini.actions == [{"transfer": {"destination": "+15551230011"}}]
-    assert (mini.last.menu, mini.facts, mini.state and mini.state.heard) == (None, ["menu.left", "leg.started"], "e-1")
+    assert (mini.last.menu, mini.facts, mini.state and mini.state.heard) == (None, ["menu.left", "leg.started"], ("e-1",))
     leg = mini.fact("leg.started")
     assert (leg.leg, leg.attributes) == ("transfer", {"reported": False})
+
+
+def test_minivoices_digits_that_were_used_are_all_remembered(mini: Walk) -> None:
+    """A caller who types ahead presses several keys within the time that a clock may be wrong by."""
+    for key in ("e-1", "e-2"):
+        mini.outside["digits"] = Gathered(digits="7", timed_out=False, event_id=key)
+        mini.go()
+    assert mini.state and mini.state.heard == ("e-1", "e-2")
 
 
 @pytest.mark.parametrize("heard", [Gathered(), Gathered(event_id="e-1"), Gathered(digits="7", timed_out=False, event_id="e-1")])
