@@ -29,6 +29,7 @@ router = APIRouter(tags=["call centre"])
 Writer = Annotated[Grant, Depends(needs("write"))]
 LARGEST = 64 << 10
 LONGEST_KEY, LONGEST_REASON = 255, 200
+KEPT_LABELS = ("mcp:", "broadcast:")  # the provider keeps them for itself
 CALLING = frozenset({"sautikit", "minivoice"})  # providers that place calls
 
 
@@ -124,8 +125,8 @@ def checked(wanted: Wanted, *, settings: Settings, tenant: str, key: str) -> Ord
     name = wanted.account or _account_of(wanted, settings, tenant=tenant) or ""
     _check_near_side(wanted, settings, tenant=tenant, name=name, wrong=wrong)
     label = wanted.client_request_id
-    if label is not None and request_label(label) != label:
-        wrong("client_request_id", f"give a plain text of at most {LONGEST_LABEL} characters")
+    if label is not None and (request_label(label) != label or label.startswith(KEPT_LABELS)):
+        wrong("client_request_id", f"give a plain text of at most {LONGEST_LABEL} characters that does not begin with mcp: or broadcast:")
     if errors:
         raise Refused(422, "Invalid request", "; ".join(f"{one['field']}: {one['detail']}" for one in errors)[:2000], errors=errors)
     from_ = wanted.caller_id or next(iter(settings.accounts[name].numbers), None)

@@ -12,7 +12,7 @@ TITLES = {
     400: "The provider does not take the call as asked", 402: "The provider's wallet is empty",
     401: "No key, or one that is unknown or revoked", 403: "The key's scope does not allow this", 404: "Nothing of yours has this id",
     409: "The id names several journeys", 422: "A parameter is wrong; errors names it", 503: "Something around us is away; ask again",
-    413: "The body is too large", 502: "The provider does not answer",
+    413: "The body is too large", 429: "The provider takes no more calls just now", 502: "The provider does not answer",
 }  # fmt: skip
 
 
@@ -159,7 +159,7 @@ _KEY: Schema = {
     "description": "The same key with the same body gives the same answer and one call. Left out: every request is a call of its own.",
 }  # fmt: skip
 PLACED = _with_body(
-    answer("PlacedCall", errors=(400, 401, 402, 403, 404, 409, 413, 422, 502, 503)),
+    answer("PlacedCall", errors=(400, 401, 402, 403, 404, 409, 413, 422, 429, 502, 503)),
     {
         "to": {"type": "string", "description": "A phone number in any writing, or a sip: address."},
         "flow": MAYBE_TEXT, "agent": MAYBE_TEXT, "client_request_id": MAYBE_TEXT, "account": MAYBE_TEXT, "caller_id": MAYBE_TEXT,

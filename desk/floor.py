@@ -6,6 +6,7 @@ In a process that serves the API. Everything is read from the operational rows, 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from calls.clock import Micros, rfc3339, to_micros
@@ -14,7 +15,7 @@ from desk.agents import Said
 from desk.connections import Connection, Connections
 from desk.orders import Order, Settled
 from desk.provider import Provider
-from runtime.settings import Queue, Settings
+from runtime.settings import Queue, Settings, queues_of
 
 WITHIN_S = 5.0
 _WAITING = """
@@ -78,9 +79,12 @@ class Floor:
         return await orders.place(order, connections=self.connections, provider=self.provider, public=self.public)
 
     def known_queues(self, tenant: str) -> set[str]:
-        """Named by the configuration: its queues, its agents', its flows'."""
-        served = {queue for agent in self.settings.agents.values() if agent.tenant == tenant for queue in agent.queues}
-        return {*self.settings.queues, *served, *(queue for flow in self.settings.flows.values() for queue in _of_flow(flow))}
+        """Those of the tenant's agents and flows; of the configuration's other queues those that are nobody else's."""
+        users: list[tuple[str | None, Collection[str]]] = [(agent.tenant, agent.queues) for agent in self.settings.agents.values()]
+        users += [(self.settings.flow_tenant(flow), queues_of(flow)) for flow in self.settings.flows.values()]
+        own = {queue for user, queues in users if user == tenant for queue in queues}
+        theirs = {queue for _, queues in users for queue in queues} - own
+        return own | (set(self.settings.queues) - theirs)
 
     async def close(self) -> None:
         await self.provider.close()
@@ -89,13 +93,6 @@ class Floor:
 
 async def _rows(connection: Connection, *, tenant: str, queue: str) -> list[tuple[Any, ...]]:
     return await (await connection.execute(_WAITING, (tenant, queue))).fetchall()
-
-
-def _of_flow(flow: object) -> set[str]:
-    """The queues of a flow's steps, as the configuration has them."""
-    steps = flow.get("steps") if isinstance(flow, dict) else None
-    found = (step.get("queue") for step in steps.values() if isinstance(step, dict)) if isinstance(steps, dict) else ()
-    return {queue for queue in found if isinstance(queue, str)}
 
 
 def _queue(name: str, rules: Queue, *, waits: tuple[int, Micros] | None, known: list[dict[str, object]]) -> dict[str, object]:

@@ -31,7 +31,7 @@ log = structlog.get_logger("desk")
 CLAIM_S = 20.0
 POLL_S = 0.1
 PATIENCE_S = 15.0
-EMPTY_WALLET = 402
+EMPTY_WALLET, TOO_MANY = 402, 429
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -123,8 +123,7 @@ async def _placed(order: Order, name: uuid.UUID, *, connections: Connections, pr
         answered = await provider.ask(order.account, asked, key=str(name), tries=4, trying_s=10.0)
     except Away as error:
         await connections.run(lambda c: _unclaim(c, name))
-        detail = f"the provider did not take the call: {error}. Whether it will, is not known: ask again with the same Idempotency-Key"
-        raise Refused(502, "Provider away", detail, headers={"Retry-After": "5"}) from error
+        raise _not_now(error) from error
     outcome = rest.placed(answered.status, answered.body)
     if isinstance(outcome, rest.Refusal):
         settled = Settled(*_refused(outcome, order.account))
@@ -143,14 +142,25 @@ def _told(order: Order, placed: rest.Placed, *, name: uuid.UUID) -> dict[str, ob
     return told | {"status": placed.status or "placed", "client_request_id": label, "account": order.account}
 
 
+def _not_now(error: Away) -> Refused:
+    """Nothing is kept of it: the same key may be asked again. That it has too many calls at the moment is the provider's own word."""
+    if error.refusal is not None and error.refusal.status == TOO_MANY:
+        detail = f"the provider did not take the call: {error}. Ask again in a moment with the same Idempotency-Key"
+        return Refused(TOO_MANY, error.refusal.code or "Too many calls", detail, headers={"Retry-After": "5"})
+    detail = f"the provider did not take the call: {error}. Whether it will, is not known: ask again with the same Idempotency-Key"
+    return Refused(502, "Provider away", detail, headers={"Retry-After": "5"})
+
+
 def _refused(refusal: rest.Refusal, account: str) -> tuple[int, str]:
-    """The provider's refusal as a problem of ours. Its status is kept, but for 401: that is about our key there, not yours here."""
-    status = 502 if refusal.status == 401 or not 400 <= refusal.status < 500 else refusal.status
+    """The provider's refusal as a problem of ours, which keeps its status. A 401 is about our key there: the detail says so."""
+    status = refusal.status if 400 <= refusal.status < 500 else 502
     what = " ".join(f"{refusal.message or refusal.code or f'the provider answered {refusal.status}'}".split())[:500]
+    again = "under a new Idempotency-Key"
     advice = {
-        EMPTY_WALLET: f"top up the wallet of account {account} at the provider, then place the call again under a new Idempotency-Key",
-        401: f"check the api_key of account {account}", 403: f"check what the api_key of account {account} may do",
-    }.get(refusal.status, "change the request as the provider says, and send it under a new Idempotency-Key")  # fmt: skip
+        EMPTY_WALLET: f"top up the wallet of account {account} at the provider, then place the call again {again}",
+        401: f"the provider refuses the api_key of account {account}: mend it, then place the call {again}",
+        403: f"check what the api_key of account {account} may do",
+    }.get(refusal.status, f"change the request as the provider says, and send it {again}")
     problem = Refused(status, refusal.code or "Refused by the provider", f"{what} — {advice}")
     return status, msgspec.json.encode(problem.body()).decode()
 

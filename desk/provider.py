@@ -20,11 +20,19 @@ POOLS = 8
 
 
 class Away(Retry):
-    """The provider did not answer, or said that it cannot now, as often as it was asked."""
+    """The provider did not answer, or said that it cannot now (`refusal`, what it said last), as often as it was asked."""
+
+    def __init__(self, detail: str, refusal: rest.Refusal | None = None) -> None:
+        super().__init__(detail)
+        self.refusal = refusal
 
 
 class _Passing(Exception):
     """A try that may go better next time."""
+
+    def __init__(self, detail: str, refusal: rest.Refusal | None = None) -> None:
+        super().__init__(detail)
+        self.refusal = refusal
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -58,7 +66,7 @@ class Provider:
                 with attempt:
                     return await self._once(asked.method, base + asked.path, content=content, headers=headers)
         except _Passing as error:
-            raise Away(f"{account}: {error}") from error
+            raise Away(f"{account}: {error}", error.refusal) from error
         raise AssertionError("unreachable")
 
     async def _once(self, method: str, url: str, *, content: bytes | None, headers: dict[str, str]) -> Answered:
@@ -68,7 +76,7 @@ class Provider:
             raise _Passing(f"no answer ({type(error).__name__})") from error
         if rest.Refusal(answer.status_code, "", "").passing:
             refused = rest.refusal(answer.status_code, answer.content)
-            raise _Passing(f"answered {answer.status_code} {refused.code}".rstrip())
+            raise _Passing(f"answered {answer.status_code} {refused.code}".rstrip(), refused)
         return Answered(answer.status_code, answer.content)
 
     def _client(self) -> httpx.AsyncClient:

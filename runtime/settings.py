@@ -52,6 +52,7 @@ def _named(value: object) -> object:
 
 
 Zone = Annotated[str, AfterValidator(_zone)]
+Seconds = Annotated[float, Field(ge=0, le=10_000_000)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 
 
@@ -88,10 +89,10 @@ class Account(Section):
 
 
 class Queue(Section):
-    threshold_s: float = 20
-    short_abandon_s: float = 5
-    max_wait_s: float | None = None
-    max_waiting: int | None = None
+    threshold_s: Seconds = 20
+    short_abandon_s: Seconds = 5
+    max_wait_s: Seconds | None = None
+    max_waiting: int | None = Field(default=None, ge=0)
     music: str | None = None
     announce: str | None = None
 
@@ -102,8 +103,8 @@ class Agent(Section):
     queues: list[str] = []
     name: str | None = None
     tenant: str = "default"
-    wrap_up_s: float = 0
-    ring_s: float = 30
+    wrap_up_s: Seconds = 0
+    ring_s: float = Field(default=30, ge=1, le=3600)
 
 
 class EngineSettings(Section):
@@ -144,6 +145,12 @@ class Settings(BaseModel):
     def tenant(self, name: str) -> Tenant:
         return self.tenants.get(name) or Tenant()
 
+    def flow_tenant(self, flow: object) -> str | None:
+        """Whose a flow is: its account's tenant. None where it names no account that there is."""
+        name = flow.get("account") if isinstance(flow, dict) else None
+        account = self.accounts.get(name) if isinstance(name, str) else None
+        return account.tenant if account else None
+
     @property
     def tenant_names(self) -> set[str]:
         """Every tenant that is named anywhere; `default` is always there."""
@@ -181,7 +188,28 @@ def load(config: str | Path | None = None, data_dir: str | Path | None = None) -
         settings = Settings.model_validate(known)
     except ValidationError as error:
         raise Refused(422, "Invalid configuration", f"{path or 'environment'}: {_first(error)}") from None
-    return settings.model_copy(update={"warnings": _warnings(settings, content)})
+    return settings.model_copy(update={"warnings": _warnings(settings, content), "agents": _at_home(settings)})
+
+
+def queues_of(flow: object) -> set[str]:
+    """The queues of a flow's steps, as the configuration has them."""
+    steps = flow.get("steps") if isinstance(flow, dict) else None
+    found = (step.get("queue") for step in steps.values() if isinstance(step, dict)) if isinstance(steps, dict) else ()
+    return {queue for queue in found if isinstance(queue, str)}
+
+
+def _at_home(settings: Settings) -> dict[str, Agent]:
+    """An agent who names no tenant belongs to the one whose flows have their queues, where that is one alone."""
+    tenants: dict[str, set[str]] = {}
+    for flow in settings.flows.values():
+        for queue in queues_of(flow):
+            tenants.setdefault(queue, set()).add(settings.flow_tenant(flow) or "")
+    agents = dict(settings.agents)
+    for name, agent in settings.agents.items():
+        found = set().union(*(tenants.get(queue, set()) for queue in agent.queues)) - {""}
+        if "tenant" not in agent.model_fields_set and len(found) == 1:
+            agents[name] = agent.model_copy(update={"tenant": found.pop()})
+    return agents
 
 
 def _config_path(config: str | Path | None) -> Path | None:

@@ -19,7 +19,7 @@ from desk.desk import Desk
 from runtime import keys
 from runtime.settings import Account, Agent, Settings, Tenant
 
-AGENTS = {"olga": agent(7, "out"), "mute": Agent(queues=["out"]), "theirs": agent(9, "out", tenant="other")}
+AGENTS = {"olga": agent(7, "out"), "mute": Agent(queues=["out", "back"]), "theirs": agent(9, "out", tenant="other")}
 FLOWS = {"hello": {"account": "acme", "start": "hi", "steps": {"hi": {"kind": "say", "text": "Habari."}}}}
 
 
@@ -98,12 +98,13 @@ def test_queues_and_who_waits(database_url: str) -> None:
             one, desk = caller(queue="out"), api.room.desk()
             await desk.enter(one, now=now(), dial=True)
             rows = {row["queue"]: row for row in (await api.ask("GET", "/v1/queues")).json()["queues"]}
-            assert set(rows) == {"out", "support"} and (rows["out"]["waiting"], rows["support"]["waiting"]) == (1, 0)
+            assert set(rows) == {"out", "back", "support"} and (rows["out"]["waiting"], rows["support"]["waiting"]) == (1, 0)
             assert rows["out"]["agents"] == ["olga", "mute"] and rows["out"]["states"]["offline"] == 2
             (row,) = (await api.ask("GET", "/v1/queues/out/waiting")).json()["waiting"]
             assert (row["call_sid"], row["position"], row["agent"]) == (one.call_sid, 1, None)
             assert (await api.ask("GET", "/v1/queues/support/waiting")).json() == {"queue": "support", "waiting": []}
-            assert (await api.ask("GET", "/v1/queues/out/waiting", key=api.foreign)).json()["waiting"] == []
+            assert (await api.ask("GET", "/v1/queues/out/waiting", key=api.foreign)).json()["waiting"] == []  # an agent of theirs serves it
+            problem(await api.ask("GET", "/v1/queues/back/waiting", key=api.foreign), 404)  # only an agent of others does
             problem(await api.ask("GET", "/v1/queues/nowhere/waiting"), 404)
 
     play(story())
@@ -147,6 +148,7 @@ def test_a_call_is_placed_once_however_often_it_is_asked_for(database_url: str) 
         ({"to": "nobody", "flow": "hello"}, "to"), ({"flow": "hello"}, "to"), ({"to": 7, "flow": "hello"}, "to"),
         ({"to": "+254722000001", "flow": "hello", "account": "no"}, "account"), ({"to": "+254722000001", "flow": "hello", "account": "silent"}, "account"),
         ({"to": "+254722000001", "flow": "hello", "account": "asterisk"}, "account"), ({"to": "+254722000001", "flow": "hello", "caller_id": "+15551230000"}, "caller_id"),
+        ({"to": "+254722000001", "flow": "hello", "client_request_id": "mcp:1"}, "client_request_id"),
         ({"to": "+254722000001", "flow": "hello", "client_request_id": "a\u0000b"}, "client_request_id"), ({"to": "+254722000001", "flow": "hello", "odd": 1}, "odd"),
     ],
 )  # fmt: skip
@@ -169,8 +171,21 @@ def test_a_refusal_keeps_its_status_and_says_what_to_do(database_url: str) -> No
             assert "Top up to continue." in problem(first, 402) and first.json()["title"] == "wallet.insufficient_funds"
             assert second.text == first.text and len(api.room.exchange.placed()) == 1
             api.room.exchange.says = lambda asked: (401, {"error": {"code": "api_key.revoked"}})
-            assert "api_key" in problem(await api.place(wanted, "k-2"), 502)
+            assert "api_key of account" in problem(await api.place(wanted, "k-2"), 401)
             assert api.room.said() == []
+
+    play(story())
+
+
+def test_a_provider_with_too_many_calls_says_so_and_may_be_asked_again_under_the_same_key(database_url: str) -> None:
+    async def story() -> None:
+        async with http(database_url) as api:
+            api.room.exchange.says = lambda asked: (429, {"error": {"code": "concurrent_call_limit_reached"}})
+            refused = await api.place({"to": "+254722000001", "flow": "hello"})
+            problem(refused, 429)
+            assert (refused.json()["title"], refused.headers["retry-after"]) == ("concurrent_call_limit_reached", "5")
+            api.room.exchange.says = lambda asked: None
+            assert (await api.place({"to": "+254722000001", "flow": "hello"})).status_code == 201
 
     play(story())
 

@@ -1,0 +1,60 @@
+"""What the configuration says: whose an agent is, and values that nobody can mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runtime.problems import Refused
+from runtime.settings import Settings, load
+
+HOUSES = """
+[accounts.north]
+provider = "sautikit"
+tenant = "north"
+[accounts.south]
+provider = "sautikit"
+tenant = "south"
+[flows.north]
+account = "north"
+start = "a"
+steps = { a = { kind = "queue", queue = "cold" }, b = { kind = "queue", queue = "both" } }
+[flows.south]
+account = "south"
+start = "a"
+steps = { a = { kind = "queue", queue = "both" } }
+"""
+
+
+def loaded(folder: Path, text: str) -> Settings:
+    (folder / "safiri.toml").write_text(text)
+    return load(folder / "safiri.toml", folder)
+
+
+@pytest.mark.parametrize(("agent", "tenant"), [
+    ('queues = ["cold"]', "north"),
+    ('queues = ["cold"]\ntenant = "default"', "default"),
+    ('queues = ["both"]', "default"),
+    ('queues = ["cold", "both"]', "default"),
+    ('queues = ["elsewhere"]', "default"),
+    ("", "default"),
+], ids=["of the one whose flows have the queue", "as written", "two have it", "one of two", "nobody has it", "no queue"])  # fmt: skip
+def test_whose_an_agent_is(tmp_path: Path, agent: str, tenant: str) -> None:
+    assert loaded(tmp_path, f"{HOUSES}[agents.amina]\n{agent}\n").agents["amina"].tenant == tenant
+
+
+@pytest.mark.parametrize(("text", "field"), [
+    ("[agents.a]\nring_s = 0", "agents.a.ring_s"),
+    ("[agents.a]\nring_s = inf", "agents.a.ring_s"),
+    ("[agents.a]\nwrap_up_s = -1", "agents.a.wrap_up_s"),
+    ("[agents.a]\nwrap_up_s = nan", "agents.a.wrap_up_s"),
+    ("[queues.q]\nmax_wait_s = -1", "queues.q.max_wait_s"),
+    ("[queues.q]\nmax_waiting = -1", "queues.q.max_waiting"),
+    ("[queues.q]\nmax_waiting = 1.5", "queues.q.max_waiting"),
+    ("[queues.q]\nthreshold_s = -20", "queues.q.threshold_s"),
+])  # fmt: skip
+def test_a_value_that_nobody_can_mean_names_its_field(tmp_path: Path, text: str, field: str) -> None:
+    with pytest.raises(Refused) as refused:
+        loaded(tmp_path, text)
+    assert f"{field}:" in refused.value.detail
