@@ -93,7 +93,7 @@ def _told(found: list[Round], empty: Asked, wrong: list[str]) -> Result:
         "voice": f"{middle['voice']:,.0f}/s, p50 {middle['voice p50']:.1f} p99 {middle['voice p99']:.1f} ms",
         "no-op (GET /health/live)": f"{middle['no-op']:,.0f}/s",
         "a server that does nothing": f"{empty.rate:,.0f}/s",
-        "CPU µs/request": ", ".join(f"{name[4:]} {value:.0f}" for name, value in middle.items() if name.startswith("cpu ")),
+        "CPU µs/request": _cpu(middle),
         "load": f"{CONNECTIONS} connections",
     }
     ratios = [one.ratio for one in found]
@@ -104,9 +104,9 @@ def _told_half(found: list[Round], rate: float, wrong: list[str]) -> Result:
     middle = medians(found)
     shown = {
         "at": f"{rate:,.0f}/s",
-        "p50": f"{middle['p50']:.1f} ms",
-        "p90": f"{middle['p90']:.1f} ms",
-        "longest": f"{middle['longest']:.0f} ms",
+        "voice": f"p50 {middle['p50']:.1f}, p90 {middle['p90']:.1f}, longest {middle['longest']:.0f} ms",
+        "no-op's p99 at this rate": f"{middle['no-op']:.1f} ms",
+        "CPU µs/request": _cpu(middle),
     }
     return Result("voice p99", "a menu step's p99 at half of that load", [one.ratio for one in found], WAIT, "ms", shown, noisy(found),
                   "; ".join(wrong[:1]))  # fmt: skip
@@ -156,13 +156,21 @@ def _answered(arms: Arms, callers: Callers, wrong: list[str], *, rate: float | N
     return found
 
 
+def _pids(arms: Arms) -> dict[str, int]:
+    return {"server": arms.pid, "kafka": arms.stack.pids["kafka"], "postgres": arms.stack.pids["postgres"]}
+
+
+def _cpu(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name[4:]} {value:.0f}" for name, value in figures.items() if name.startswith("cpu "))
+
+
 def _is_menu(document: bytes) -> bool:
     actions, _ = read_body(document, "application/json", "sautikit")  # raises where the provider would refuse it
     return bool(actions) and isinstance(actions[0], GetDigits) and b"/voice/line/account?" in document
 
 
 def _ratio(arms: Arms, amount: int, bare: int, wrong: list[str]) -> Round:
-    pids = {"server": arms.pid, "kafka": arms.stack.pids["kafka"], "postgres": arms.stack.pids["postgres"]}
+    pids = _pids(arms)
     with Meter(pids) as limit:
         nothing = _asked(arms, [LIVE] * bare)
     callers = Callers(arms, amount)
@@ -176,8 +184,10 @@ def _ratio(arms: Arms, amount: int, bare: int, wrong: list[str]) -> Round:
 
 
 def _half(arms: Arms, rate: float, wrong: list[str], *, seconds: float) -> Round:
+    nothing = _asked(arms, [LIVE] * int(rate * seconds / 2), rate=rate)
     callers = Callers(arms, int(rate * seconds))
-    with Meter({}) as meter:
+    with Meter(_pids(arms)) as meter:
         found = _answered(arms, callers, wrong, rate=rate)
-    figures = {"p50": found.wait_ms(0.5), "p90": found.wait_ms(0.9), "longest": found.wait_ms(1.0)}
+    figures = {"p50": found.wait_ms(0.5), "p90": found.wait_ms(0.9), "longest": found.wait_ms(1.0), "no-op": nothing.wait_ms(0.99),
+               **{f"cpu {name}": used for name, used in meter.micros(len(callers.steps)).items()}}  # fmt: skip
     return Round(found.wait_ms(0.99), figures, meter.others)
