@@ -17,13 +17,13 @@ from calls.voice.check_provider import cannot_do, refused
 from calls.voice.enter import FINAL
 from calls.voice.flow import KINDS, READ, Actions, Bot, Delegate, DialStep, Hours, Menu, QueueRules, QueueStep, RecordStep, Step
 from calls.voice.mini import translated
-from calls.voice.values import WEB, called, url
+from calls.voice.values import WEB, called, text, url
 
 Wrong: TypeAlias = tuple[str, str]
 """(field, what is wrong with it)"""
 KEYS = frozenset("0123456789*#ABCD")
 MOST_RETRIES, MOST_KEYS = 100, 64
-_AUDIO = url("ws", "wss")
+_AUDIO, _SPOKEN = url("ws", "wss"), text()
 _WORDS: dict[object, str] = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "nothing", list[str]: "a list of texts",
     dict[str, str]: 'a table of texts such as { "1" = "sales" }', list[dict[str, object]]: 'a list such as [{ say = { text = "…" } }]',
@@ -152,7 +152,7 @@ def _keys(keys: str, step: Menu) -> str:
 
 def _hours(step: Step, around: _Around) -> tuple[Step, list[Wrong]]:
     assert isinstance(step, Hours)
-    opening, wrong = hours.read(step.open, step.closed_on, timezone=step.timezone or around.timezone)
+    opening, wrong = hours.read(step.open, step.closed_on, timezone=around.timezone if step.timezone is None else step.timezone)
     if not step.open:
         wrong = [("open", 'is empty: write when it is open, such as ["mon-fri 08:00-17:00"]'), *wrong]
     return msgspec.structs.replace(step, opening=opening), wrong
@@ -186,6 +186,7 @@ def _bot(step: Step, around: _Around) -> tuple[Step, list[Wrong]]:
         ("url", "" if step.url is None else _AUDIO.wrong(step.url)),
         ("sampling_rate", "" if step.sampling_rate in (8000, 16000) else "must be 8000 or 16000"),
         ("hand_over_after_ms", _between(step.hand_over_after_ms, 0, 3_600_000)),
+        ("fallback_text", "" if step.fallback_text is None else _SPOKEN.wrong(step.fallback_text)),
     )
 
 

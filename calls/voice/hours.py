@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -59,11 +58,7 @@ def read(open_: list[str], closed_on: list[str], *, timezone: str) -> tuple[Open
         faults.append(("timezone", f"{timezone!r} is no IANA time zone such as Africa/Nairobi"))
     if faults:
         return None, faults
-    spans_of = tuple(tuple(sorted(spans)) for spans in week)
-    overlapping = [DAYS[n] for n, spans in enumerate(spans_of) for one, other in pairwise(spans) if other[0] < one[1]]
-    if overlapping:
-        return None, [("open", f"the hours of {overlapping[0]} overlap: write each time once")]
-    return Opening(timezone, spans_of, frozenset(closed)), []
+    return Opening(timezone, tuple(tuple(sorted(spans)) for spans in week), frozenset(closed)), []
 
 
 def _line(text: str) -> tuple[list[int], list[tuple[int, int]]]:

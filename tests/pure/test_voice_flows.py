@@ -48,6 +48,8 @@ SIP = "sip:mary@pbx.example.com"
         ("a dial that never rings", "[a]\nkind = 'dial'\nto = '+254720000001'\ntimeout_s = 0", [("a", "timeout_s")]),
         ("an unknown word to record", "[a]\nkind = 'dial'\nto = '+254720000001'\nrecord = 'always'", [("a", "record")]),
         ("a queue without a name", "[a]\nkind = 'queue'\nqueue = ''", [("a", "queue")]),
+        ("nothing to fall back on", "[a]\nkind = 'bot'\nfallback_text = ' '", [("a", "fallback_text")]),
+        ("no zone", "[a]\nkind = 'hours'\nopen = ['mon 08:00-17:00']\ntimezone = ''", [("a", "timezone")]),
         ("an unknown engine", "[a]\nkind = 'bot'\nengine = 'hal'", [("a", "engine")]),
         ("an engine and somebody else's", "[a]\nkind = 'bot'\nengine = 'scripted'\nurl = 'wss://x.example/a'", [("a", "url")]),
         ("somebody else's without an address", "[a]\nkind = 'bot'\nengine = 'url'", [("a", "url")]),
