@@ -45,7 +45,6 @@ class Building(msgspec.Struct):
     joined_at: Micros | None = None
     failure: e.CallFailed | None = None
     handed_over: bool = False
-    gone_unheard: bool = False  # the call was over before somebody who did not know it answered it out of a queue
     hints: set[str] = set()
     unreported: set[str] = set()  # legs of whose answer nobody will tell
     types: set[str] = set()

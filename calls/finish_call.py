@@ -125,9 +125,6 @@ def _close_visits(b: Building, call: Call) -> None:
     for n, visit in enumerate(b.visits):
         if visit.left_at is None:
             _conclude(b, call, visit, b.visits[n + 1 :])
-        elif visit.outcome == "answered" and call.ended_at is not None and call.ended_at < visit.left_at:
-            visit.left_at, visit.outcome = max(call.ended_at, visit.entered_at), "abandoned"
-            b.gone_unheard = True
 
 
 def _conclude(b: Building, call: Call, visit: QueueVisit, later: list[QueueVisit]) -> None:

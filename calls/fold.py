@@ -106,13 +106,30 @@ def _too_late(root: Finished, finished: dict[int, Finished]) -> None:
     gone = root.call.ended_at
     if gone is None or not root.building.visits:
         return
-    for part in finished.values():
-        begun, leg = part.building.started, part.main
-        rung = begun is not None and begun.parent_call_sid in (root.call.call_sid, *root.call.aliases)
-        rung = rung and (part.call.started_at < gone or root.building.gone_unheard)
-        if rung and leg.kind == "agent" and leg.answered_at is not None and leg.answered_at >= gone:
+    rung = [part.main for part in finished.values() if _rung_for(part, root)]
+    heard = any(leg.answered_at is not None and leg.answered_at < gone for leg in [*rung, *root.call.legs[1:]] if leg.kind in PERSON)
+    unheard = not heard and _gave_up(root, gone)
+    for leg in rung:
+        if leg.answered_at is not None and leg.answered_at >= gone and (leg.started_at < gone or unheard):
             leg.too_late = True
             leg.segments = [segment for segment in leg.segments if segment.kind != "talk"]
+
+
+def _rung_for(part: Finished, root: Finished) -> bool:
+    """Whether that call is an agent's, placed for the root's caller."""
+    begun = part.building.started
+    return part.main.kind == "agent" and begun is not None and begun.parent_call_sid in (root.call.call_sid, *root.call.aliases)
+
+
+def _gave_up(root: Finished, gone: Micros) -> bool:
+    """Whether the root's caller left a queue by hanging up, though it was said later that somebody answered them out of it."""
+    late = [visit for visit in root.building.visits if visit.outcome == "answered" and visit.left_at is not None and visit.left_at > gone]
+    for visit in late:
+        visit.left_at, visit.outcome = max(gone, visit.entered_at), "abandoned"
+        for segment in root.main.segments:
+            if (segment.kind, segment.queue, segment.started_at) == ("queue", visit.queue, visit.entered_at):
+                segment.ended_at = visit.left_at
+    return bool(late)
 
 
 def _assembled(tenant: str, root: Finished, finished: dict[int, Finished]) -> Journey:

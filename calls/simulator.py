@@ -78,7 +78,7 @@ def _wish(dice: random.Random, *, n: int, seed: str, tree: Tree, person: str) ->
         n=n, seed=seed, tree=tree, person=person, gap=dice.expovariate(1.0), direction="outbound" if outbound else "inbound", shape=shape,
         as_json=dice.random() < 0.15, result=_result(dice, 0.6), dialled=_result(dice, 0.8), ring_ms=dice.randrange(100, 400),
         patience_ms=dice.randrange(30, 90) if impatient else FOREVER_MS if tree.staffed else dice.randrange(1_000, 2_500),
-        bot_ms=dice.randrange(150, 400) if dice.random() < 0.25 else FOREVER_MS, talk_ms=dice.randrange(200, 900),
+        bot_ms=dice.randrange(60, 200) if dice.random() < 0.25 else FOREVER_MS, talk_ms=dice.randrange(200, 900),
         ends="agent" if dice.random() < 0.4 else "caller",
     )  # fmt: skip
 

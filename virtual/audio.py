@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PROTOCOL = websockets.Subprotocol("audio.drachtio.org")
 FRAME_S = 0.02
 OPEN_S = 5.0
-BURST = 20  # frames that come at once when a call is connected
+BURST = 10  # frames that come at once when a call is connected
 
 
 async def stream(scene: Scene) -> Next | None:
