@@ -46,6 +46,13 @@ class BoundedHeads(HttpToolsProtocol):
         elif self._clock is None:
             self._clock = self.loop.call_later(WITHIN_S, self.transport.close)
 
+    def _should_upgrade(self) -> bool:
+        """Elsewhere, and for other methods, the header is ignored and the request answered: a websocket's parser would just hang up."""
+        return self.scope["method"] == "GET" and self.url.startswith(b"/audio/") and super()._should_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """A request that asks for an upgrade in vain is nobody's fault that a log must tell of."""
+
     def _stop_clock(self) -> None:
         if self._clock is not None:
             self._clock.cancel()

@@ -49,7 +49,7 @@ def presumptions(stack: Stack, sid: str) -> list[tuple[str, int]]:
 
 def test_silence_ends_a_call_once_and_a_real_end_corrects_it(stack: Stack, workers: list[Role]) -> None:
     sid = began(stack, "call.answered")
-    ended = eventually(lambda: (told := journey(stack, sid))["state"] == "presumed_ended" and told, "presumed ended")
+    ended = eventually(lambda: (told := journey(stack, sid))["state"] == "presumed_ended" and told, "presumed ended", 90)
     assert ended["durations"]["total_ms"] == 10_000  # at its last sign of life
     assert [one["code"] for one in ended["anomalies"]] == ["presumed_end"]
     assert ended["complete"] is False
@@ -66,7 +66,7 @@ def test_silence_ends_a_call_once_and_a_real_end_corrects_it(stack: Stack, worke
 
 def test_a_later_sign_of_life_opens_it_again(stack: Stack, workers: list[Role]) -> None:
     sid = began(stack)
-    eventually(lambda: journey(stack, sid)["state"] == "presumed_ended", "presumed ended")
+    eventually(lambda: journey(stack, sid)["state"] == "presumed_ended", "presumed ended", 90)
     stack.events(event("call.answered", sid, 3))
     stack.fresh()
     told = eventually(lambda: len(presumptions(stack, sid)) == 2 and journey(stack, sid), "presumed ended again, at the later sign")
@@ -79,7 +79,7 @@ def test_what_goes_on_or_is_somebody_elses_is_left_alone(stack: Stack, workers: 
     silent, other = began(stack), f"other-{uuid.uuid4().hex}"
     body = b'{"kind": "call.started", "occurred_at": "2026-06-01T08:00:00Z", "data": {"call_id": "%s"}}' % other.encode()
     assert stack.post("acme", body).status_code == 202
-    eventually(lambda: journey(stack, silent)["state"] == "presumed_ended", "presumed ended")
+    eventually(lambda: journey(stack, silent)["state"] == "presumed_ended", "presumed ended", 90)
     stack.fresh()
     assert journey(stack, other)["state"] == "open"
     stack.cli("rebuild", "--verify")
