@@ -14,6 +14,7 @@ from starlette.responses import Response
 from api import problems, schemas
 from api.auth import Reader, needs
 from api.params import refuse_all
+from calls.masking import mask_text
 from calls.parties import readable
 from calls.providers.reading import LONGEST_LABEL, request_label
 from desk.agents import SAID
@@ -73,7 +74,8 @@ async def say_state(request: Request, agent: str, grant: Writer) -> Response:
     reason = said.reason
     if reason is not None and not (isinstance(reason, str) and len(reason) <= LONGEST_REASON and reason.isprintable()):
         raise invalid("reason", f"give a printable text of at most {LONGEST_REASON} characters, or leave it out")
-    return _json(await _floor(request).say_state(agent, tenant=grant.tenant, state=said.state, reason=reason or None))
+    masked = mask_text(reason) if reason else None
+    return _json(await _floor(request).say_state(agent, tenant=grant.tenant, state=said.state, reason=masked))
 
 
 @router.get("/v1/queues", **schemas.answer("QueueList", errors=(401, 403, 422, 503)))
@@ -127,6 +129,8 @@ def checked(wanted: Wanted, *, settings: Settings, tenant: str, key: str) -> Ord
     label = wanted.client_request_id
     if label is not None and (request_label(label) != label or label.startswith(KEPT_LABELS)):
         wrong("client_request_id", f"give a plain text of at most {LONGEST_LABEL} characters that does not begin with mcp: or broadcast:")
+    elif label is not None and mask_text(label) != label:
+        wrong("client_request_id", "looks like a card number, which is kept nowhere: choose another")
     if errors:
         raise Refused(422, "Invalid request", "; ".join(f"{one['field']}: {one['detail']}" for one in errors)[:2000], errors=errors)
     from_ = wanted.caller_id or next(iter(settings.accounts[name].numbers), None)

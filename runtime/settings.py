@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from calls.parties import normalise, readable
+from calls.voice.values import PHONE, SIP
 from runtime.problems import Refused
 
 ProviderName = Literal["sautikit", "minivoice", "africastalking", "asterisk-queue-log", "neutral"]
@@ -188,7 +190,8 @@ def load(config: str | Path | None = None, data_dir: str | Path | None = None) -
         settings = Settings.model_validate(known)
     except ValidationError as error:
         raise Refused(422, "Invalid configuration", f"{path or 'environment'}: {_first(error)}") from None
-    return settings.model_copy(update={"warnings": _warnings(settings, content), "agents": _at_home(settings)})
+    written = {"agents": _reachable(settings), "accounts": _written_alike(settings)}
+    return settings.model_copy(update={"warnings": _warnings(settings, content), **written})
 
 
 def queues_of(flow: object) -> set[str]:
@@ -196,6 +199,29 @@ def queues_of(flow: object) -> set[str]:
     steps = flow.get("steps") if isinstance(flow, dict) else None
     found = (step.get("queue") for step in steps.values() if isinstance(step, dict)) if isinstance(steps, dict) else ()
     return {queue for queue in found if isinstance(queue, str)}
+
+
+def _reachable(settings: Settings) -> dict[str, Agent]:
+    """Agents with their numbers in the one writing that a provider takes. Raises Refused where one cannot be dialled."""
+    agents = _at_home(settings)
+    for name, agent in agents.items():
+        number = None if agent.number is None else readable(agent.number, settings.tenant(agent.tenant).country)
+        if agent.number is not None and (number is None or PHONE.wrong(number)):
+            raise Refused(
+                422, "Invalid configuration", f"agents.{name}.number: {agent.number[:64]!r} is no phone number: write +254720000001"
+            )
+        if agent.sip is not None and (why := SIP.wrong(agent.sip)):
+            raise Refused(422, "Invalid configuration", f"agents.{name}.sip: {why}")
+        agents[name] = agent.model_copy(update={"number": number})
+    return agents
+
+
+def _written_alike(settings: Settings) -> dict[str, Account]:
+    """Accounts with their numbers in the one writing; what is no number stays as it is."""
+    return {
+        name: account.model_copy(update={"numbers": [normalise(one, settings.tenant(account.tenant).country) for one in account.numbers]})
+        for name, account in settings.accounts.items()
+    }
 
 
 def _at_home(settings: Settings) -> dict[str, Agent]:
@@ -230,6 +256,7 @@ def _warnings(settings: Settings, content: Mapping[str, Any]) -> list[str]:
     for group in ("tenants", "accounts", "queues", "agents", "engines"):
         for name, section in getattr(settings, group).items():
             found += [f"{group}.{name}.{key}: unknown key, ignored" for key in section.model_extra or {}]
+    found += [f"agents.{name}: number and sip: the number is rung" for name, agent in settings.agents.items() if agent.number and agent.sip]
     for name, account in settings.accounts.items():
         if account.signature == "none":
             found.append(f'accounts.{name}: signature = "none": anybody who knows its address can post events')

@@ -110,7 +110,13 @@ def _stood(before: State | None, asked: Request) -> Json:
         return {}
     found: Json = {"dialled_at": rfc3339(before.dialled_at)} if before.dialled_at else {}
     if before.waits == "dial" or before.offer:
-        known = {"queue": before.queue, "agent": before.agent, "to": before.to, "told": before.dial_answered is not None or None}
+        known = {
+            "queue": before.queue,
+            "agent": before.agent,
+            "to": before.to,
+            "told": before.dial_answered is not None or None,
+            "answered": asked.dial_answered or None,
+        }
         found["dial"] = {name: value for name, value in known.items() if value is not None}
     if before.waits == "record" and asked.recording:
         found["record"] = before.step
@@ -201,7 +207,11 @@ def _pbx(fields: Fields, told: Fields, stream: str, at: Micros) -> list[Event]:
     if fields.get("opening") is True and not str(fields.get("flow")).startswith("~"):
         kept = _opened(kept)
     dial = part(fields, "dial")
-    return _dialled(kept, dial, stream) if "dial" in fields else kept
+    if "dial" not in fields:
+        return kept
+    if dial.get("answered") is True and not any(isinstance(fact, LegAnswered) and fact.leg == DIAL for fact in kept):
+        kept.append(LegAnswered(call_sid=stream, at=moment(fields.get("dialled_at")) or at, leg=DIAL))  # when, nobody says
+    return _dialled(kept, dial, stream)
 
 
 def _better_known(fact: Event, fields: Fields) -> bool:

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import msgspec
 
 from calls.clock import Micros
-from calls.events import LegEnded, QueueLeft
-from calls.providers.pbx import DIAL
+from calls.events import BotHandedOver, LegEnded, QueueLeft
+from calls.providers.pbx import BOT, DIAL
 from calls.voice.actions import Say
 from calls.voice.enter import SECOND, go
 from calls.voice.flow import Actions, Bot, Delegate, DialStep, Menu, QueueRules, QueueStep, RecordStep, Step
@@ -138,6 +138,8 @@ def _bot(turn: Turn, at: State, step: Step) -> Decision | Ask:
         return go(turn, None, at=at.step)
     failed = at.bot == "failed" or (at.bot == "" and step.engine != "url")
     if not failed:
+        if step.engine == "url" and step.hand_over_to is not None:  # an engine of ours has told of it
+            turn.facts.append(BotHandedOver(call_sid=turn.sid, at=turn.known.now, leg=BOT, to=step.hand_over_to))
         return go(turn, step.hand_over_to, at=at.step)
     turn.anomaly = "bot_unavailable: " + ("the audio socket failed" if at.bot else "the audio socket was never opened")
     if step.fallback_text is not None:

@@ -44,11 +44,20 @@ def test_whose_an_agent_is(tmp_path: Path, agent: str, tenant: str) -> None:
     assert loaded(tmp_path, f"{HOUSES}[agents.amina]\n{agent}\n").agents["amina"].tenant == tenant
 
 
+def test_numbers_are_kept_in_the_one_writing_that_a_provider_takes(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path, '[agents.a]\nnumber = "0722 000 123"\n[accounts.x]\nprovider = "sautikit"\nnumbers = ["0700 000 001", "*384#"]'
+    )
+    assert (found.agents["a"].number, found.accounts["x"].numbers) == ("+254722000123", ["+254700000001", "*384#"])
+
+
 @pytest.mark.parametrize(("text", "field"), [
     ("[agents.a]\nring_s = 0", "agents.a.ring_s"),
     ("[agents.a]\nring_s = inf", "agents.a.ring_s"),
     ("[agents.a]\nwrap_up_s = -1", "agents.a.wrap_up_s"),
     ("[agents.a]\nwrap_up_s = nan", "agents.a.wrap_up_s"),
+    ("[agents.a]\nnumber = 'amina'", "agents.a.number"),
+    ("[agents.a]\nsip = 'amina@pbx.example.com'", "agents.a.sip"),
     ("[queues.q]\nmax_wait_s = -1", "queues.q.max_wait_s"),
     ("[queues.q]\nmax_waiting = -1", "queues.q.max_waiting"),
     ("[queues.q]\nmax_waiting = 1.5", "queues.q.max_waiting"),

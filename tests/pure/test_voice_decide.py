@@ -199,7 +199,7 @@ def test_after_the_stream_the_call_goes_on_by_what_became_of_the_bot(bot: str, s
 def test_somebody_elses_audio_is_believed_to_have_been_there() -> None:
     walk = Walk(flow(BOT.replace("hand_over_to", "url = 'wss://audio.example.com/x'\nhand_over_to"))).ask()
     assert walk.actions[0]["stream"]["url"] == "wss://audio.example.com/x"
-    assert walk.go().said == ["The front desk."]
+    assert (walk.go().said, walk.facts) == (["The front desk."], ["bot.handed_over"])
 
 
 def test_an_open_stream_is_not_forked_again() -> None:

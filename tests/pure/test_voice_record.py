@@ -35,14 +35,21 @@ class Line:
         self.kept: list[Envelope] = []
 
     def ask(self, when: str, *said: e.Event, kind: str = "ask", menu: str | None = None, masked: bool = False, recording: bool = False,
-            fault: str = "", **fields: Any) -> Line:  # fmt: skip
+            fault: str = "", dial_answered: bool | None = None, **fields: Any) -> Line:  # fmt: skip
         at = NOON + seconds(when)
         told = {"sessionId": self.sid, "callerNumber": CALLER, "destinationNumber": NUMBER, "direction": "Inbound", **fields}
         state = msgspec.structs.replace(self.state or State(), visit=(self.state.visit if self.state else 0) + 1)
         decision = Decision(
             actions=[], state=state, facts=[msgspec.structs.replace(one, at=at + 1000) for one in said], menu=menu, masked=masked
         )
-        asked = Request(call_sid=self.sid, at=at, kind=kind, state=str(fields.get("callSessionState", "")), recording=recording)
+        asked = Request(
+            call_sid=self.sid,
+            at=at,
+            kind=kind,
+            state=str(fields.get("callSessionState", "")),
+            recording=recording,
+            dial_answered=dial_answered,
+        )
         body = record.request(asked, flow=self.flow, provider=self.provider, before=self.state, decision=decision if kind == "ask" else None, masked=masked,
                               method="POST", path=f"/voice/{self.flow}", content_type="", fields=told)  # fmt: skip
         self._keep(body, at)
@@ -151,6 +158,18 @@ def test_an_agent_dialled_out_of_the_queue_answers() -> None:
         20_000,
     )
     assert (found.complete, codes(found), [leg.kind for leg in found.calls[0].legs]) == (True, [], ["caller", "agent"])
+
+
+def test_a_dial_that_was_answered_nobody_says_when_was_answered_when_it_was_ordered() -> None:
+    line = Line().ask("+0", e.CallAnswered(), e.LegStarted(leg="dial", kind="external", to=AGENT), callSessionState="Ringing")
+    line.stands(waits="dial", to=AGENT, dialled_at=NOON + 1000)
+    line.ask("+30", e.LegEnded(leg="dial"), callSessionState="Answered", dialCallStatus="completed", dial_answered=True)
+    found = journey(line.over("+31"))
+    assert (found.outcome, found.durations.talk_ms, found.durations.ring_ms) == (
+        "answered",
+        30_000,
+        1,
+    )  # the caller rang for that millisecond
 
 
 def test_the_end_tells_of_a_dial_whose_own_end_was_lost() -> None:

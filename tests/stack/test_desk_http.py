@@ -81,6 +81,8 @@ def test_agents_say_their_states_and_those_of_others_are_not_there(database_url:
             assert said.status_code == 200 and (said.json()["state"], said.json()["reason"]) == ("paused", "lunch")
             assert [event["reason"] for event in api.room.said("agent.state")] == ["lunch"]
             problem(await api.ask("POST", "/v1/agents/olga/state", {"state": "paused"}, key=api.reader), 403)
+            told = await api.ask("POST", "/v1/agents/olga/state", {"state": "paused", "reason": "card 4111 1111 1111 1111"})
+            assert "1111 1111 1111" not in told.text
             for state in ("talking", "ringing", "asleep", None, 1, ["available"]):
                 problem(await api.ask("POST", "/v1/agents/olga/state", {"state": state}), 422, "state")
             problem(await api.ask("POST", "/v1/agents/olga/state", {"state": "paused", "reason": "\x00"}), 422, "reason")
@@ -149,6 +151,7 @@ def test_a_call_is_placed_once_however_often_it_is_asked_for(database_url: str) 
         ({"to": "+254722000001", "flow": "hello", "account": "no"}, "account"), ({"to": "+254722000001", "flow": "hello", "account": "silent"}, "account"),
         ({"to": "+254722000001", "flow": "hello", "account": "asterisk"}, "account"), ({"to": "+254722000001", "flow": "hello", "caller_id": "+15551230000"}, "caller_id"),
         ({"to": "+254722000001", "flow": "hello", "client_request_id": "mcp:1"}, "client_request_id"),
+        ({"to": "+254722000001", "flow": "hello", "client_request_id": "4111 1111 1111 1111"}, "client_request_id"),
         ({"to": "+254722000001", "flow": "hello", "client_request_id": "a\u0000b"}, "client_request_id"), ({"to": "+254722000001", "flow": "hello", "odd": 1}, "odd"),
     ],
 )  # fmt: skip
