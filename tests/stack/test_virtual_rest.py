@@ -360,9 +360,9 @@ async def test_a_morning_of_one_seed_is_told_twice_alike(bench: Bench) -> None:
     bench.safiri.answer = lambda asked: HANG_UP if "dtmfDigits" in asked or "Digits" in asked else menu
     told = []
     for _ in range(2):
-        run = Run(bench.engine, Order(accounts=["acme"], key="-", calls=25, seed=7))
+        run = Run(bench.engine, Order(accounts=["acme"], key="-", calls=40, seed=7))
         await run.go()
-        assert (run.failed, run.refused, run.ended) == ("", [], 25)
+        assert (run.failed, run.refused, run.ended) == ("", [], 40)
         told.append(
             [
                 (one["direction"], one["outcome"], [(step["menu"], step["digits"]) for step in one["menu_path"]])
@@ -370,4 +370,4 @@ async def test_a_morning_of_one_seed_is_told_twice_alike(bench: Bench) -> None:
             ]
         )
     assert told[0] == told[1]
-    assert {outcome for _, outcome, _ in told[0]} >= {"abandoned_in_menu", "no_answer"}
+    assert {direction for direction, _, _ in told[0]} == {"inbound", "outbound"} and len({outcome for _, outcome, _ in told[0]}) > 1
