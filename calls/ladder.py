@@ -102,7 +102,7 @@ class _Line(msgspec.Struct, frozen=True):
 def ladder(document: bytes | str, zone: tzinfo = UTC) -> str:
     """`document`: the JSON of `GET /v1/journeys/{id}`. Raises msgspec.MsgspecError where it is none. Ends with a newline."""
     journey = msgspec.json.decode(document, type=_Journey)
-    steps = sorted([*_calls(journey), *_visits(journey), *_menus(journey)], key=lambda line: line.at)  # stable: as told at one instant
+    steps = sorted([*_calls(journey), *_menus(journey), *_visits(journey)], key=lambda line: line.at)  # stable: as told at one instant
     start = _at(journey.started_at)
     body = [f"{offset(line.at - start):>12}  {line.text}" for line in steps]
     notes = [f"! {one.code}: {one.detail}" for one in journey.anomalies]

@@ -209,6 +209,8 @@ def _dialled(fields: Fields, call: str, at: Micros, state: str | None) -> list[E
     if to is None and begun is None and ms is None and word_of(state) != "dialcompleted":
         return []
     ended = begun + ms * 1000 if begun is not None and ms is not None else max(at, begun or at)
+    if begun is not None and begun <= at < ended:
+        ended = at  # whole seconds are rounded up: it was over when we were told so
     if begun is None and ms:
         begun = ended - ms * 1000
     cause = label(first(fields, _DIAL_CAUSES))
