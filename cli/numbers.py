@@ -8,6 +8,7 @@ import uuid
 import click
 import msgspec
 
+from calls.parties import readable
 from calls.providers import rest
 from calls.providers.rest import Asked, Number
 from cli.options import as_json, common
@@ -17,7 +18,10 @@ from runtime.addresses import VIRTUAL, find
 from runtime.problems import Missing, Refused
 from runtime.settings import Account, Settings
 
-account_option = click.option("--account", "name", required=True, metavar="A", help="The account whose provider is asked.")
+NOT_THERE = 404
+account_option = click.option(
+    "--account", "named", metavar="A", help="The account whose provider is asked (default: the first with an api_key; route: the flow's)."
+)  # fmt: skip
 
 
 @click.group("numbers")
@@ -30,8 +34,9 @@ def command() -> None:
 @click.option("--available", is_flag=True, help="Those that could be had, instead.")
 @as_json
 @common
-def list_(settings: Settings, name: str, available: bool, as_json: bool) -> None:
+def list_(settings: Settings, named: str | None, available: bool, as_json: bool) -> None:
     """List the account's numbers."""
+    name = named or _first(settings)
     found = _numbers(settings, name, available=available)
     if as_json:
         printed([msgspec.to_builtins(one) for one in found])
@@ -48,9 +53,12 @@ def list_(settings: Settings, name: str, available: bool, as_json: bool) -> None
 @account_option
 @as_json
 @common
-def claim(settings: Settings, number: str, name: str, as_json: bool) -> None:
+def claim(settings: Settings, number: str, named: str | None, as_json: bool) -> None:
     """Take an available number. It costs what `ls --available` says."""
-    wanted = _of(_numbers(settings, name, available=True), number, "is not available; `safiri numbers ls --available` lists those that are")
+    name = named or _first(settings)
+    wanted = _found(
+        settings, name, number, available=True, otherwise="is not available; `safiri numbers ls --available` lists those that are"
+    )
     _ask(settings, name, rest.claim(wanted, how=settings.accounts[name].number_claim), key=str(uuid.uuid4()))
     told = f"{wanted.number} is yours: add it to accounts.{name}.numbers, and say which flow answers it with `safiri numbers route`"
     printed(msgspec.to_builtins(wanted)) if as_json else click.echo(told)
@@ -62,13 +70,15 @@ def claim(settings: Settings, number: str, name: str, as_json: bool) -> None:
 @account_option
 @as_json
 @common
-def route(settings: Settings, number: str, flow: str, name: str, as_json: bool) -> None:
+def route(settings: Settings, number: str, flow: str, *, named: str | None, as_json: bool) -> None:
     """Let FLOW answer NUMBER: the provider is told its address."""
-    account = _account(settings, name)
     known = settings.flows.get(flow)
+    owner = known.get("account") if isinstance(known, dict) else None
+    name = named or (owner if isinstance(owner, str) else _first(settings))
+    account = _account(settings, name)
     if not isinstance(known, dict) or known.get("account") != name:
         raise Refused(422, "Unknown flow", f"account {name} has no flow {flow!r}: flows.{flow}.account must be {name!r}")
-    mine = _of(_numbers(settings, name), number, f"is no number of account {name}; `safiri numbers ls` lists them")
+    mine = _found(settings, name, number, available=False, otherwise=f"is no number of account {name}; `safiri numbers ls` lists them")
     address = f"{_public(settings)}/voice/{flow}"
     _ask(settings, name, rest.route(mine, to=address, how=account.number_route, field=account.number_route_field))
     printed(msgspec.to_builtins(mine) | {"answered_at": address}) if as_json else click.echo(f"{mine.number} is answered by {address}")
@@ -78,8 +88,16 @@ def _numbers(settings: Settings, name: str, *, available: bool = False) -> list[
     return rest.numbers(_ask(settings, name, rest.list_numbers(available=available)).body)
 
 
-def _of(listed: list[Number], number: str, otherwise: str) -> Number:
-    """The number in any writing of its digits."""
+def _found(settings: Settings, name: str, number: str, *, available: bool, otherwise: str) -> Number:
+    """The number in any writing of its digits. A provider that lists none (404) is asked for it by the number itself."""
+    try:
+        listed = _numbers(settings, name, available=available)
+    except Refused as refused:
+        tenant = settings.tenant(settings.accounts[name].tenant)
+        written = readable(number, tenant.country) if refused.status == NOT_THERE else None
+        if written is None or (available and settings.accounts[name].number_claim == "inventory"):
+            raise
+        return Number(written)
     digits = "".join(letter for letter in number if letter.isdigit())
     found = next((one for one in listed if digits and one.number.lstrip("+") == digits), None)
     if found is None:
@@ -105,6 +123,19 @@ def _ask(settings: Settings, name: str, asked: Asked, *, key: str | None = None)
             answered.status, "Refused", f"the provider refused ({answered.status} {why.code}): {why.message or 'no reason given'}"
         )
     return answered
+
+
+def _first(settings: Settings) -> str:
+    """The account that is asked where none is named."""
+    able = (
+        name
+        for name, account in settings.accounts.items()
+        if account.provider == "sautikit" and (account.api_key or account.api_url == VIRTUAL)
+    )
+    name = next(able, None)
+    if name is None:
+        raise Missing("no account has an api_key: make one at the provider and name it in accounts.NAME.api_key")
+    return name
 
 
 def _account(settings: Settings, name: str) -> Account:

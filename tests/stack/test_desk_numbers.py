@@ -59,7 +59,7 @@ class Shop:
 
     def run(self, *args: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
-            cli.main(["numbers", *args, "--account", "acme", "--config", str(self.config)])
+            cli.main(["numbers", *args, "--config", str(self.config)])
         said = self.capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 
@@ -93,6 +93,16 @@ def test_a_number_is_claimed_and_routed_as_the_account_says(shop: Shop) -> None:
     ]
 
 
+def test_a_provider_that_lists_no_numbers_is_asked_by_the_number_itself(shop: Shop) -> None:
+    shop.exchange.says = lambda asked: (404, {"error": {"code": "not_found"}}) if asked.method == "GET" else (200, {})
+    assert shop.run("claim", "0700 000 002", "--account", "acme")[0] == 0
+    assert shop.run("route", "+254700000001", "main")[0] == 0
+    assert [(one.method, one.path, one.body) for one in shop.exchange.asked if one.method != "GET"] == [
+        ("POST", "/v1/numbers", {"e164": "+254700000002"}),
+        ("PATCH", "/v1/numbers/%2B254700000001", {"routing_url": "https://voice.example.com/voice/main"}),
+    ]
+
+
 def test_what_cannot_be_done_is_said_in_one_line(shop: Shop) -> None:
     assert shop.run("claim", "+254700000009")[::2] == (
         2,
@@ -105,4 +115,4 @@ def test_what_cannot_be_done_is_said_in_one_line(shop: Shop) -> None:
     code, _, err = shop.run("ls")
     assert code == 3 and err.splitlines()[-1].startswith("safiri: acme: answered 500")
     shop.config.write_text('[accounts.acme]\nprovider = "minivoice"\nsignature = "none"\n')
-    assert shop.run("ls")[0] == 2
+    assert (shop.run("ls", "--account", "acme")[0], shop.run("ls")[0]) == (2, 3)
