@@ -62,6 +62,10 @@ class Placing:
         self._expected.discard(offer.id)
         self._start(offer, self._place(offer))
 
+    def place_again(self, offer: Offer) -> None:
+        """The same for one that was found unfinished, which may have been finished since it was read."""
+        self._start(offer, self._place_if_due(offer))
+
     def stop(self, offer: Offer) -> None:
         """Stops the agent's phone and frees them."""
         self._start(offer, self._stop(offer))
@@ -91,6 +95,11 @@ class Placing:
             self._tasks.pop(offer.id, None)
 
     # ------------------------------------------------------------ placing
+
+    async def _place_if_due(self, offer: Offer) -> None:
+        due = await self.connections.run(lambda c: offers.find(c, "id = %s AND state = 'placing'", (offer.id,), lock=False))
+        if due:
+            await self._place(due[0])
 
     async def _place(self, offer: Offer) -> None:
         account = self.settings.accounts.get(offer.account)

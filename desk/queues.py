@@ -126,6 +126,15 @@ async def hold(connection: Connection, caller: Caller, *, settings: Settings, no
     await say(connection, *said, settings=settings, tenant=caller.tenant, account=caller.account, now=now)
 
 
+# Who was dialled for and never waited leaves a trace as well: the tables lag, and whoever looks there for lost callers must know.
+_NEVER_WAITED = """
+INSERT INTO safiri.waiting (tenant, account, call_sid, flow, step, queue, entered_at, gone_at)
+SELECT tenant, account, call_sid, flow, '', queue, entered_at, %(now)s FROM safiri.offers
+WHERE tenant = %(tenant)s AND account = %(account)s AND call_sid = %(call_sid)s AND queue <> '' ORDER BY offered_at DESC LIMIT 1
+ON CONFLICT (tenant, account, call_sid) DO UPDATE SET gone_at = excluded.gone_at WHERE safiri.waiting.gone_at < excluded.gone_at
+"""
+
+
 async def left(connection: Connection, call: tuple[str, str, str], *, settings: Settings, now: Micros) -> bool:
     """The caller is gone or goes on. Whether that changed anything."""
     tenant, account, call_sid = call
@@ -138,7 +147,10 @@ async def left(connection: Connection, call: tuple[str, str, str], *, settings: 
     mine = await offers.open_of(connection, tenant=tenant, account=account, call_sid=call_sid)
     for offer in mine:
         said += await offers.caller_gone(connection, offer, settings=settings, now=now)
-    if changed := bool(await gone.fetchone() or mine):
+    waited = await gone.fetchone()
+    if waited is None:
+        await connection.execute(_NEVER_WAITED, {"now": to_datetime(now), "tenant": tenant, "account": account, "call_sid": call_sid})
+    if changed := bool(waited or mine):
         await say(connection, *said, settings=settings, tenant=tenant, account=account, now=now)
     return changed
 
@@ -237,4 +249,4 @@ async def _position(connection: Connection, caller: Caller) -> int:
 
 def _dialled_agent(offer: Offer, settings: Settings) -> InQueue:
     known = settings.agents.get(offer.agent)
-    return InQueue(agent=FreeAgent(offer.agent, offer.address, int(known.ring_s) if known else 30, str(offer.id)))
+    return InQueue(agent=FreeAgent(offer.agent, offer.address, max(1, int(known.ring_s)) if known else 30, str(offer.id)))

@@ -146,7 +146,7 @@ class Worker:
             if self.placing.busy(offer.id):
                 continue  # it looks for itself, when the provider has answered
             if offer.state == "placing":
-                self.placing.place(offer)
+                self.placing.place_again(offer)
             else:
                 self.placing.stop(offer)
 

@@ -106,7 +106,7 @@ class Agent(Section):
     name: str | None = None
     tenant: str = "default"
     wrap_up_s: Seconds = 0
-    ring_s: float = Field(default=30, ge=1, le=3600)
+    ring_s: float = Field(default=30, gt=0, le=3600)
 
 
 class EngineSettings(Section):

@@ -6,6 +6,7 @@ stands is kept with it: a request that is behind gets it again, and of two that 
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from runtime.problems import Retry
 
 Bot: TypeAlias = Literal["open", "handed_over", "ended", "failed"]
 REMEMBERED = 10_000
+OWED_S, AT_ONCE = 1.2, 500  # how soon, and how many together, what Postgres could not take is written
 SEPARATOR = "\x1f"
 _encode_state = msgspec.json.Encoder().encode
 _decode_state = msgspec.json.Decoder(State).decode
@@ -74,6 +76,8 @@ class Positions:
     def __init__(self, database_url: str):
         self.link = Link(database_url, "voice positions")
         self._remembered: OrderedDict[Key, Position] = OrderedDict()
+        self._owed: OrderedDict[Key, None] = OrderedDict()
+        self._making_good: asyncio.Task[None] | None = None
         self._find: Batched[Key, Position | None] = Batched(self.link, self._found)
         self._keep: Batched[tuple[Key, Position], bool] = Batched(self.link, self._kept)
 
@@ -98,9 +102,29 @@ class Positions:
         before = self._remembered.get(key)
         if before is None or before.state.visit < position.state.visit:
             self._remember(key, position)
-        if await self._keep((key, position)):
-            return position
-        return await self._find(key) or position
+        try:
+            written = await self._keep((key, position))
+        except Retry:
+            self._owe(key)
+            raise
+        return position if written else await self._find(key) or position
+
+    def _owe(self, key: Key) -> None:
+        """What could not be written is written later, from what is remembered."""
+        self._owed[key] = None
+        while len(self._owed) > REMEMBERED:
+            self._owed.popitem(last=False)
+        if self._making_good is None or self._making_good.done():
+            self._making_good = asyncio.create_task(self._make_good(), name="voice positions owed")
+
+    async def _make_good(self) -> None:
+        while self._owed:
+            await asyncio.sleep(OWED_S)
+            keys = list(self._owed)[:AT_ONCE]
+            with suppress(Retry):
+                await self._kept([(key, self._remembered[key]) for key in keys if key in self._remembered])
+                for key in keys:
+                    self._owed.pop(key, None)
 
     async def of_call(self, key: Key) -> tuple[str, Position] | None:
         """(flow, where the call stands in it), of the flow it was in last."""
@@ -167,6 +191,8 @@ class Positions:
             self._remembered.popitem(last=False)
 
     async def close(self) -> None:
+        if self._making_good is not None:
+            self._making_good.cancel()
         await self._find.close()
         await self._keep.close()
         await self.link.close()

@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import psycopg
 from phones import CALLER, DID, Room, agent, caller, eventually, now, open_room
 
+from calls.clock import to_datetime
+from desk import watch
 from runtime.settings import Queue
 
 Story = Coroutine[Any, Any, None]
@@ -316,6 +319,23 @@ def test_a_caller_told_to_wait_while_postgres_was_away_is_found(database_url: st
             assert f"c={sid}" in order.body["voice_callback_url"] and order.body["from"] == DID
             for table in ("call_index", "calls", "queue_visits"):
                 room.rows(f"DELETE FROM live.{table}")
+
+    play(story())
+
+
+def test_who_was_dialled_for_and_hung_up_is_no_lost_caller_though_the_tables_lag(database_url: str) -> None:
+    async def story() -> None:
+        async with open_room(database_url, {"hana": agent(1)}) as room:
+            desk, one, began = room.desk(), caller(), now()
+            await room.available("hana")
+            assert (await desk.enter(one, now=began, dial=True)).agent
+            await desk.dialled("default", "acme", one.call_sid, answered=False, now=began + 1)
+            await desk.left("default", "acme", one.call_sid, reason="abandoned", now=began + 2)
+            room.journal(one.call_sid, b'{"type": "voice.answer", "flow": "main", "step": "line"}', provider="sautikit", source="voice")
+            visit = watch.Visit("default", "support", to_datetime(began), "acme", CALLER, DID, [one.call_sid])
+            async with await psycopg.AsyncConnection.connect(database_url) as connection:
+                assert not await watch._taken_in(connection, visit, settings=room.settings, now=now())
+            assert await room.waiting() == []
 
     play(story())
 

@@ -171,3 +171,24 @@ def test_a_connection_that_broke_is_opened_again(database_url: str) -> None:
         assert await positions.find(key()) is None
 
     play(database_url, story)
+
+
+def test_what_postgres_could_not_take_is_written_when_it_can(database_url: str) -> None:
+    async def story(positions: Positions) -> None:
+        one, ask, away = key(), positions.link.rows, True
+
+        async def stands_still(*asked: Any) -> Any:
+            if away:
+                raise Retry("Postgres stands still")
+            return await ask(*asked)
+
+        positions.link.rows = stands_still  # type: ignore[method-assign]
+        with pytest.raises(Retry):
+            await positions.keep(one, at(2, b"said without it"))
+        away = False
+        assert positions._making_good is not None
+        await positions._making_good
+        found = await Positions(database_url).find(one)
+        assert found == at(2, b"said without it")
+
+    play(database_url, story)
