@@ -128,7 +128,9 @@ def test_metrics_say_lag_quarantine_and_restarts(desk: Desk, tmp_path: Any) -> N
     place(desk, desk.kafka.end)
     (tmp_path / "restarts.json").write_text('{"kafka": 2}')
     app = build(
-        SETTINGS.model_copy(update={"data_dir": tmp_path}), {"http": "", "database": desk.url, "kafka": "", "virtual": "", "pid": 0}, log=desk.kafka
+        SETTINGS.model_copy(update={"data_dir": tmp_path}),
+        {"http": "", "database": desk.url, "kafka": "", "virtual": "", "pid": 0},
+        log=desk.kafka,
     )
     with TestClient(app) as http:
         text = http.get("/metrics").text
