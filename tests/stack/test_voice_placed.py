@@ -181,7 +181,7 @@ def test_an_order_for_an_agent_dials_them_and_says_the_same_again(play: Any, dat
         assert answer["dial"] == {"number": "+254720000300", "callerId": OURS, "timeout": 25}
         assert (await house.ask(house.order(), sid="HD_ordered0001")).raw == answer.raw
         assert (await house.ask(house.order(), sid="HD_ordered0001", state="DialCompleted", dialDurationInSeconds="5")).actions == []
-        assert house.log.kept[-2]["dial"] == {"agent": "voice-agent", "to": "+254720000300"}
+        assert house.log.kept[-2]["dial"] == {"agent": "voice-agent", "to": "+254720000300", "answered": True}
         assert [fact["type"] for fact in house.log.facts()] == ["call.answered", "leg.started"]
 
     play(Centre(Joined(agent="voice-agent", agent_address="+254720000300", caller_id=OURS, ring_s=25)), story, database_url)
