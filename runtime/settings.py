@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from calls.parties import normalise, readable
-from calls.voice.values import PHONE, SIP
+from calls.voice.values import PHONE, SIP, WEB
 from runtime.problems import Refused
 
 ProviderName = Literal["sautikit", "minivoice", "africastalking", "asterisk-queue-log", "neutral"]
@@ -53,6 +53,17 @@ def _named(value: object) -> object:
     return value
 
 
+def _web(address: str) -> str:
+    """What answers and orders are built on: a provider refuses whatever else it is given."""
+    if why := WEB.wrong(address):
+        raise ValueError(f"{address[:64]!r} {why}")
+    return address
+
+
+def _api(address: str) -> str:
+    return address if address == "virtual" else _web(address)
+
+
 Zone = Annotated[str, AfterValidator(_zone)]
 Seconds = Annotated[float, Field(ge=0, le=10_000_000)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
@@ -77,7 +88,7 @@ class Account(Section):
     signature: Literal["required", "none"] = "required"
     numbers: list[str] = []
     api_key: Secret | None = None
-    api_url: str | None = None
+    api_url: Annotated[str, AfterValidator(_api)] | None = None
     rate_plan: str | None = None
     # The vendor's pages contradict each other on these three: which one an account's provider really has is said here.
     originate_path: str = "/v1/calls"  # or /v1/calls/originate
@@ -135,7 +146,7 @@ class Settings(BaseModel):
     kafka_bootstrap: str | None = None
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8070, ge=0, le=65535)
-    public_url: str | None = None
+    public_url: Annotated[str, AfterValidator(_web)] | None = None
     virtual_url: str | None = None  # where `serve virtual` listens: the provider of accounts with api_url = "virtual"
     kafka_partitions: int = Field(default=12, ge=1)
     kafka_fsync: bool = False  # flush.messages=1 on the topics: an acknowledged delivery survives a power cut
@@ -250,6 +261,12 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(str(part) for part in one['loc'])}: {one['msg'].removeprefix('Value error, ')}"
 
 
+def _tenants_of(settings: Settings) -> list[tuple[str, str]]:
+    """(who names a tenant, which)."""
+    accounts = [(f"accounts.{name}.tenant", account.tenant) for name, account in settings.accounts.items()]
+    return accounts + [(f"agents.{name}.tenant", agent.tenant) for name, agent in settings.agents.items()]
+
+
 def _warnings(settings: Settings, content: Mapping[str, Any]) -> list[str]:
     """What is legal but probably not meant."""
     found = [f"{name}: unknown key, ignored" for name in content if name not in (*Settings.model_fields, "flows")]
@@ -257,6 +274,8 @@ def _warnings(settings: Settings, content: Mapping[str, Any]) -> list[str]:
         for name, section in getattr(settings, group).items():
             found += [f"{group}.{name}.{key}: unknown key, ignored" for key in section.model_extra or {}]
     found += [f"agents.{name}: number and sip: the number is rung" for name, agent in settings.agents.items() if agent.number and agent.sip]
+    named = {"default", *settings.tenants}
+    found += [f"{name}: no [tenants.{one}]: its defaults hold" for name, one in _tenants_of(settings) if one not in named]
     for name, account in settings.accounts.items():
         if account.signature == "none":
             found.append(f'accounts.{name}: signature = "none": anybody who knows its address can post events')

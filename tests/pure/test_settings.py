@@ -51,6 +51,10 @@ def test_numbers_are_kept_in_the_one_writing_that_a_provider_takes(tmp_path: Pat
     assert (found.agents["a"].number, found.accounts["x"].numbers) == ("+254722000123", ["+254700000001", "*384#"])
 
 
+def test_a_tenant_that_is_not_described_is_said(tmp_path: Path) -> None:
+    assert "accounts.north.tenant: no [tenants.north]: its defaults hold" in loaded(tmp_path, HOUSES).warnings
+
+
 @pytest.mark.parametrize(("text", "field"), [
     ("[agents.a]\nring_s = 0", "agents.a.ring_s"),
     ("[agents.a]\nring_s = inf", "agents.a.ring_s"),
@@ -58,6 +62,8 @@ def test_numbers_are_kept_in_the_one_writing_that_a_provider_takes(tmp_path: Pat
     ("[agents.a]\nwrap_up_s = nan", "agents.a.wrap_up_s"),
     ("[agents.a]\nnumber = 'amina'", "agents.a.number"),
     ("[agents.a]\nsip = 'amina@pbx.example.com'", "agents.a.sip"),
+    ("public_url = 'voice.example.com'", "public_url"),
+    ("[accounts.a]\nprovider = 'sautikit'\napi_url = 'api.example.com'", "accounts.a.api_url"),
     ("[queues.q]\nmax_wait_s = -1", "queues.q.max_wait_s"),
     ("[queues.q]\nmax_waiting = -1", "queues.q.max_waiting"),
     ("[queues.q]\nmax_waiting = 1.5", "queues.q.max_waiting"),
