@@ -50,8 +50,13 @@ def _unanswered(journey: Journey, root: Finished, parts: list[Finished]) -> Outc
 
 
 def _dialled_in_vain(journey: Journey, root: Finished) -> Outcome | None:
-    """After the last menu a person was dialled who did not answer: why, as far as it was said."""
+    """After the last menu, or without any, a person was dialled who did not answer: why, as far as it was said.
+
+    In an outgoing call the person called has answered, whoever was dialled for them then.
+    """
     since = max((step.at for step in journey.menu_path), default=None)
+    if since is None:
+        since = None if journey.direction == "outbound" else journey.started_at
     legs = [leg for leg in root.call.legs[1:] if leg.kind in PERSON and since is not None and leg.started_at >= since]
     return FAILURES.get(failure(legs[-1].cause), "no_answer") if legs else None
 

@@ -103,6 +103,8 @@ def _in_the_end(root: Lived, people: list[Far]) -> Outcome:
     if root.menus:
         after = [far for far in people if far.started_at >= (root.menus[-1].left_at or root.menus[-1].asked_at)]
         return FAILED.get(after[-1].status, "no_answer") if after else "abandoned_in_menu"
+    if people and root.direction != "outbound":
+        return FAILED.get(people[-1].status, "no_answer")
     if root.failure:
         return FAILED.get(root.failure, "failed")
     return "answered" if root.answered_at else "no_answer"

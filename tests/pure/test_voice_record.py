@@ -194,6 +194,12 @@ def test_who_was_dialled_in_vain_after_a_menu_was_not_answered() -> None:
     assert journey(line.stands(dial_answered=False).over("+34")).outcome == "busy"
 
 
+def test_who_was_dialled_at_once_and_was_busy_was_busy() -> None:
+    line = Line().ask("+0", e.CallAnswered(), e.LegStarted(leg="dial", kind="external", to=AGENT), callSessionState="Ringing")
+    line.stands(waits="dial", to=AGENT).ask("+9", kind="edge", callSessionState="DialCompleted", dialCallStatus="busy")
+    assert journey(line.stands(dial_answered=False).over("+10")).outcome == "busy"
+
+
 def rung(answered: str, gone: str) -> Journey:
     """A caller waits in a room, an agent is called; the desk ties the two."""
     caller, agent = Line(flow="held"), Line(sid="HD_0000000000b2", flow="~offer")
