@@ -108,14 +108,14 @@ class Voice:
         counter.inc()
 
     def _route(self, scope: Scope) -> Route:
-        first, _, rest = scope["path"][len(PREFIX) :].partition("/")
+        first, slash, rest = scope["path"][len(PREFIX) :].partition("/")
         method = scope["method"]
         if first in PLACED:
             line, flow, step = self.lines.get(rest), None, first
         else:
             flow, step = self.flows.get(first), rest
             line = self.lines.get(flow.account) if flow else None
-        if line is None or "/" in step:
+        if line is None or "/" in step or (slash and not rest):
             raise Refused(404, "Unknown flow", f"no flow {first[:100]!r} is configured; a flow's address is /voice/<flow>")
         if method != "POST" and (method != "GET" or step == EVENTS):
             allowed = "POST" if step == EVENTS else "GET, POST"
