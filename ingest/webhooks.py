@@ -6,30 +6,21 @@ Refused before anything is stored: 401, 404, 405, 408, 411…, 413, 415; 503 wit
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
-import msgspec
 import structlog
 from prometheus_client import Counter
 
 from calls.providers import PROVIDERS, Provider
 from ingest.accept import Log, Origin, envelope, now
+from runtime.asgi import LARGEST, Application, Bodies, Gone, Receive, Scope, Send, TooLarge, TooMuch, headers_of, refuse
 from runtime.problems import Refused, Retry
 from runtime.settings import Settings
 from runtime.telemetry import DELIVERIES, PUBLISH_SECONDS
 
 log = structlog.get_logger()
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/hooks/"
-LARGEST = 1 << 20
-MOST_HELD = 64 << 20  # bytes of bodies being read at one time
 BODY_WITHIN_S = 20.0
 ACCEPTED = {"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]}
 EMPTY = {"type": "http.response.body", "body": b""}
@@ -73,7 +64,7 @@ class Hooks:
             for name, account in settings.accounts.items()
             if account.provider in PROVIDERS
         }
-        self.held = 0
+        self.bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
@@ -86,11 +77,11 @@ class Hooks:
             await send(EMPTY)
         except Refused as refused:
             DELIVERIES.labels(account if account in self.senders else "unknown", str(refused.status)).inc()
-            await _refuse(send, refused)
+            await refuse(send, refused)
         except Retry as away:
             DELIVERIES.labels(account, "503").inc()
             log.error("nothing can take deliveries", reason=str(away))
-            await _refuse(send, Refused(503, "Cannot take it now", f"{away}; send it again", headers={"Retry-After": "5"}))
+            await refuse(send, Refused(503, "Cannot take it now", f"{away}; send it again", headers={"Retry-After": "5"}))
         except Gone:
             return
 
@@ -114,51 +105,20 @@ class Hooks:
 
     async def _body(self, receive: Receive) -> bytes:
         """The whole body. Refused over 1 MiB, after BODY_WITHIN_S, or while too much is being read already."""
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            if len(body) > LARGEST:
-                raise _too_large()
-            return body
         try:
-            async with asyncio.timeout(BODY_WITHIN_S):
-                return await self._chunks(receive, message)
+            return await self.bodies.read(receive, rest_within_s=BODY_WITHIN_S)
+        except TooLarge:
+            raise _too_large() from None
+        except TooMuch:
+            detail = "too many large bodies are being read; send it again"
+            raise Refused(503, "Too much at once", detail, headers={"Retry-After": "2"}) from None
         except TimeoutError:
             raise Refused(408, "Too slow", f"the body did not come within {BODY_WITHIN_S:.0f} s", headers={"Connection": "close"}) from None
 
-    async def _chunks(self, receive: Receive, message: MutableMapping[str, Any]) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            while True:
-                if message["type"] == "http.disconnect":
-                    raise Gone
-                chunk = message.get("body", b"")
-                chunks.append(chunk)
-                size += len(chunk)
-                self.held += len(chunk)
-                if size > LARGEST:
-                    raise _too_large()
-                if self.held > MOST_HELD:
-                    detail = "too many large bodies are being read; send it again"
-                    raise Refused(503, "Too much at once", detail, headers={"Retry-After": "2"})
-                if not message.get("more_body"):
-                    return b"".join(chunks)
-                message = await receive()
-        finally:
-            self.held -= size
-
-
-class Gone(Exception):
-    """The sender went away before its body was complete."""
-
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """Lower-case names; a repeated header's values are joined. A `token` in the query counts as X-Safiri-Token."""
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1")
-        found[key] = f"{found[key]}, {value.decode('latin-1')}" if key in found else value.decode("latin-1")
+    """The request's; a `token` in the query counts as X-Safiri-Token."""
+    found = headers_of(scope)
     query = scope.get("query_string")
     if query and b"token=" in query:
         given = [pair[6:] for pair in query.split(b"&", 50)[:50] if pair.startswith(b"token=")]
@@ -177,11 +137,3 @@ def _check_framing(headers: dict[str, str]) -> None:
 
 def _too_large() -> Refused:
     return Refused(413, "Too large", f"a delivery may have at most {LARGEST} bytes")
-
-
-async def _refuse(send: Send, refused: Refused) -> None:
-    body = msgspec.json.encode(refused.body())
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in refused.headers.items()]
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -6,27 +6,25 @@ token of ours where the account requires signatures (401). A plain request gets 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 from prometheus_client import Counter, Gauge
 
-from api.audio.call import LARGEST_MESSAGE, AudioCall, Receive
+from api.audio.call import LARGEST_MESSAGE, AudioCall
 from api.audio.engine import Ending, Maker
 from api.audio.engines import ENGINES
-from api.audio.line import AHEAD_S, Send
+from api.audio.line import AHEAD_S
 from api.audio.telling import Append, MarkBot, Telling
 from calls.providers.reading import identifier
 from calls.voice.flow import Bot, Flow
+from runtime.asgi import Application, Receive, Scope, Send, refuse
 from runtime.problems import Refused
 from runtime.settings import EngineSettings, Settings
 from runtime.telemetry import REGISTRY
 from runtime.tokens import genuine
-
-Scope = MutableMapping[str, Any]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/audio/"
 SUBPROTOCOL = "audio.drachtio.org"
@@ -75,7 +73,7 @@ class Audio:
         else:
             detail = f"this address is a WebSocket with the subprotocol {SUBPROTOCOL}"
             upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
-            await _answer(send, Refused(426, "Upgrade required", detail, headers=upgrade), "http.response")
+            await refuse(send, Refused(426, "Upgrade required", detail, headers=upgrade))
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
@@ -132,14 +130,6 @@ class Audio:
 async def _refuse(scope: Scope, send: Send, refused: Refused) -> None:
     """A problem instead of the upgrade; where the server cannot do that, its own 403."""
     if "websocket.http.response" in (scope.get("extensions") or {}):
-        await _answer(send, refused, "websocket.http.response")
+        await refuse(send, refused, kind="websocket.http.response")
     else:
         await send({"type": "websocket.close", "code": 1008, "reason": refused.title})
-
-
-async def _answer(send: Send, refused: Refused, kind: str) -> None:
-    body = msgspec.json.encode(refused.body())
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in refused.headers.items()]
-    await send({"type": f"{kind}.start", "status": refused.status, "headers": headers})
-    await send({"type": f"{kind}.body", "body": body})

@@ -7,20 +7,20 @@ socket is closed in order (1000) as soon as the outcome is kept, because the pro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import structlog
 
 from api.audio.engine import Ending, Engine, Unavailable
-from api.audio.line import Line, Send
+from api.audio.line import Line
 from api.audio.telling import Telling
 from calls.providers.reading import first_id
 from calls.voice.flow import Bot
+from runtime.asgi import Receive, Send
 
 log = structlog.get_logger()
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 NAMED_WITHIN_S = 10.0
 DRAINED_WITHIN_S = 20.0  # the last sentence before a human is dialled

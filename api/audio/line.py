@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Literal, TypeAlias
 
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from runtime.asgi import Send
+
 Role: TypeAlias = Literal["caller", "bot"]
 
 FRAME_S = 0.02

@@ -14,16 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
 from api.voice import recorded
 from api.voice.answering import APOLOGIES, NOTHING, Answering, Asking, form_of
-from api.voice.asked import Asked, Bodies, Gone, Line
+from api.voice.asked import Asked, Line, body_of
 from api.voice.delegate import Applications
 from api.voice.gathered import Digits
 from api.voice.placed import PLACED, Placed
@@ -31,15 +30,12 @@ from api.voice.positions import Positions
 from api.voice.recorded import Appending, Said
 from calls.voice.flow import Flow
 from desk.interface import CallCentre
+from runtime.asgi import Application, Bodies, Gone, Receive, Scope, Send, refuse
 from runtime.problems import Refused
 from runtime.settings import Settings
 from runtime.telemetry import REGISTRY
 
 log = structlog.get_logger("voice")
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/voice/"
 EVENTS = "events"
@@ -94,7 +90,7 @@ class Voice:
             await _answer(send, said)
         except Refused as refused:
             outcome = str(refused.status)
-            await _refuse(send, refused)
+            await refuse(send, refused)
         except Gone:
             outcome = "gone"
         self._count(name, outcome)
@@ -128,7 +124,7 @@ class Voice:
         until, asked, asking = began + self.within_s, Asked(scope), None
         try:
             async with asyncio.timeout_at(began + min(BODY_WITHIN_S, self.within_s / 2)) as limit:
-                asked.body, asked.unread = await self.bodies.read(receive)
+                asked.body, asked.unread = await body_of(self.bodies, receive)
                 limit.reschedule(until)
                 asking = self._asking(route, asked, until)
                 return await self._led(route, asking)
@@ -225,11 +221,3 @@ async def _answer(send: Send, said: Said | None) -> None:
     headers = [(b"content-type", said.content_type.encode()), (b"content-length", b"%d" % len(said.document))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": said.document})
-
-
-async def _refuse(send: Send, refused: Refused) -> None:
-    body = msgspec.json.encode(refused.body())
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in refused.headers.items()]
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -7,8 +7,6 @@ with what its query says, or as a call of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 from urllib.parse import unquote
 
 from api.voice.addresses import OURS, Addresses
@@ -20,21 +18,13 @@ from calls.providers.reading import read_fields
 from calls.voice import requests
 from calls.voice.flow import Flow
 from calls.voice.position import Request
+from runtime.asgi import LARGEST, Bodies, Receive, Scope, TooLarge, TooMuch, headers_of
 from runtime.problems import Refused
 from runtime.settings import Settings
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-LARGEST = 1 << 20
-MOST_HELD = 64 << 20  # bytes of bodies being read at one time
 MOST_FIELDS = 200  # of a query
 UNREAD_BYTES = 64 << 10  # kept of a body that nobody can read
 SIGNED_BY = {"sautikit": "x-sautikit-signature", "minivoice": "x-minivoice-signature"}
-
-
-class Gone(Exception):
-    """The sender went away before its body was complete."""
 
 
 class Line:
@@ -93,10 +83,7 @@ class Asked:
 
     def __init__(self, scope: Scope):
         self.method, self.path = scope["method"], scope["path"]
-        self.headers: dict[str, str] = {}
-        for raw, value in scope["headers"]:
-            name = raw.decode("latin-1")
-            self.headers[name] = f"{self.headers[name]}, {value.decode('latin-1')}" if name in self.headers else value.decode("latin-1")
+        self.headers = headers_of(scope)
         self.content_type = self.headers.get("content-type", "")
         self.whole_query = (scope.get("query_string") or b"").decode("latin-1")
         self.ours, self.query = _split(self.whole_query)
@@ -149,35 +136,11 @@ def _is_read(body: bytes, content_type: str) -> bool:
     return True
 
 
-class Bodies:
-    """Reads bodies. (None, why) for one that is too large, or too much beside the others."""
-
-    def __init__(self) -> None:
-        self.held = 0
-
-    async def read(self, receive: Receive) -> tuple[bytes | None, str]:
-        """(body, ""). Its caller bounds the time."""
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            return (body, "") if len(body) <= LARGEST else (None, f"a body of more than {LARGEST} bytes")
-        return await self._chunks(receive, message)
-
-    async def _chunks(self, receive: Receive, message: MutableMapping[str, Any]) -> tuple[bytes | None, str]:
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            while True:
-                if message["type"] == "http.disconnect":
-                    raise Gone
-                chunk = message.get("body", b"")
-                chunks.append(chunk)
-                size += len(chunk)
-                self.held += len(chunk)
-                if size > LARGEST or self.held > MOST_HELD:
-                    return None, f"a body of more than {LARGEST} bytes" if size > LARGEST else "too many large bodies at once"
-                if not message.get("more_body"):
-                    return b"".join(chunks), ""
-                message = await receive()
-        finally:
-            self.held -= size
+async def body_of(bodies: Bodies, receive: Receive) -> tuple[bytes | None, str]:
+    """(the body, ""); (None, why) for one that is too large, or too much beside the others. Its caller bounds the time."""
+    try:
+        return await bodies.read(receive), ""
+    except TooLarge:
+        return None, f"a body of more than {LARGEST} bytes"
+    except TooMuch:
+        return None, "too many large bodies at once"
