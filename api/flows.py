@@ -5,7 +5,6 @@ Trying stores nothing: the state goes out with each answer and comes back with t
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from api.params import refuse_all
 from calls.voice.flow import Flow, shown
 from calls.voice.position import State
 from calls.voice.trial import as_json, try_step
+from runtime import clock
 from runtime.flows import tenant_of
 from runtime.problems import Refused, invalid
 from runtime.settings import Settings
@@ -73,7 +73,7 @@ async def try_flow(request: Request, flow: str, grant: Reader) -> Response:
     asked = _asked(await _body(request))
     settings: Settings = request.app.state.settings
     tried = try_step(
-        found, _state(found, asked.state), asked.digits, now=time.time_ns() // 1000, agent=asked.agent, answered=asked.answered,
+        found, _state(found, asked.state), asked.digits, now=clock.now(), agent=asked.agent, answered=asked.answered,
         public=(settings.public_url or str(request.base_url)).rstrip("/"),
     )  # fmt: skip
     return _json(as_json(found, tried))

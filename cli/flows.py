@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import click
 
@@ -11,6 +10,7 @@ from calls.voice import trial
 from calls.voice.flow import Flow, shown
 from calls.voice.trial import Tried, try_step
 from cli.options import as_json, common
+from runtime import clock
 from runtime.flows import faults_of, flows_of
 from runtime.problems import Refused
 from runtime.settings import Settings
@@ -75,7 +75,7 @@ def try_(settings: Settings, flow: str, *, pressed: tuple[str, ...], agent: bool
     answers: list[Tried] = []
     for digits in (None, *pressed):
         tried = try_step(
-            found, state, digits, now=time.time_ns() // 1000, public=settings.public_url or PUBLIC, agent=agent, answered=answered
+            found, state, digits, now=clock.now(), public=settings.public_url or PUBLIC, agent=agent, answered=answered
         )  # fmt: skip
         answers.append(tried)
         state = tried.state

@@ -7,6 +7,7 @@ import time
 import click
 
 from cli.options import common
+from runtime import clock
 from runtime.problems import Missing, Retry
 from runtime.settings import Settings
 
@@ -44,4 +45,4 @@ def _migrate(settings: Settings, *, database: str, bootstrap: str) -> None:
         ensure_topics(watcher, partitions=settings.kafka_partitions, fsync=settings.kafka_fsync)
     finally:
         watcher.close()
-    migrate(settings, database, now=time.time_ns() // 1000)
+    migrate(settings, database, now=clock.now())

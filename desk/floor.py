@@ -5,7 +5,6 @@ In a process that serves the API. Everything is read from the operational rows, 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from typing import Any
 
@@ -15,6 +14,7 @@ from desk.agents import Said
 from desk.connections import Connection, Connections
 from desk.orders import Order, Settled
 from desk.provider import Provider
+from runtime import clock
 from runtime.settings import Queue, Settings, queues_of
 
 WITHIN_S = 5.0
@@ -37,12 +37,12 @@ class Floor:
         self.provider = Provider(settings)
 
     async def agents(self, tenant: str) -> list[dict[str, object]]:
-        now = _now()
+        now = clock.now()
         return await self.connections.run(lambda c: agents.listed(c, tenant=tenant, settings=self.settings, now=now))
 
     async def say_state(self, agent: str, *, tenant: str, state: Said, reason: str | None) -> dict[str, object]:
         """Sets what the agent says of themselves; returns their row."""
-        now = _now()
+        now = clock.now()
 
         async def said(connection: Connection) -> list[dict[str, object]]:
             await agents.say_state(connection, agent, tenant=tenant, state=state, reason=reason, settings=self.settings, now=now)
@@ -52,7 +52,7 @@ class Floor:
 
     async def queues(self, tenant: str) -> list[dict[str, object]]:
         """Every queue that is configured, served by an agent, or waited in."""
-        now = _now()
+        now = clock.now()
 
         async def read(connection: Connection) -> tuple[dict[str, tuple[int, Micros]], list[dict[str, object]]]:
             rows = await (await connection.execute(_QUEUES, (tenant,))).fetchall()
@@ -103,7 +103,3 @@ def _queue(name: str, rules: Queue, *, waits: tuple[int, Micros] | None, known: 
         "agents": [row["agent"] for row in here], "states": {state: sum(row["state"] == state for row in here) for state in states},
         "threshold_s": rules.threshold_s, "max_wait_s": rules.max_wait_s, "max_waiting": rules.max_waiting,
     }  # fmt: skip
-
-
-def _now() -> Micros:
-    return time.time_ns() // 1000

@@ -24,6 +24,7 @@ from desk.connections import Connection, Connections
 from desk.interface import Caller, Joined
 from desk.outbox import say
 from desk.provider import Away, Provider
+from runtime import clock
 from runtime.problems import Refused, Retry
 from runtime.settings import Settings
 
@@ -96,7 +97,7 @@ async def place(order: Order, *, connections: Connections, provider: Provider, p
 
 
 async def _claimed(connection: Connection, order: Order) -> Row:
-    now = time.time_ns() // 1000
+    now = clock.now()
     asked = {
         "tenant": order.tenant, "key": order.key, "id": uuid.uuid4(), "asked": order.mark, "account": order.account, "to": order.to,
         "from": order.from_, "flow": order.flow, "agent": order.agent, "label": order.client_request_id, "now": to_datetime(now),
@@ -118,7 +119,7 @@ async def _placed(order: Order, name: uuid.UUID, *, connections: Connections, pr
         account.provider, to=order.to, from_=order.from_, path=account.originate_path, label=order.client_request_id or f"order-{name}",
         callback=order_address(settings, public, account=order.account, order=str(name)),
     )  # fmt: skip
-    began = time.time_ns() // 1000
+    began = clock.now()
     try:
         answered = await provider.ask(order.account, asked, key=str(name), tries=4, trying_s=10.0)
     except Away as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from desk import offers
 from desk.connections import Connection
 from desk.offers import Offer
 from desk.outbox import say
+from runtime import clock
 from runtime.settings import Settings
 
 _KEEP = """
@@ -37,7 +37,7 @@ async def placed(connection: Connection, outcomes: Sequence[Outcome], *, setting
     """Keeps the calls' ids, and says them once. Returns the offers' states. Many at once: agents who become free together are
     rung together."""
     told = {one.offer.id: one for one in outcomes}
-    now = time.time_ns() // 1000
+    now = clock.now()
     states: dict[uuid.UUID, str] = {}
     rows: list[tuple[uuid.UUID, str, str, str, datetime]] = []
     said: dict[tuple[str, str], list[Event]] = {}
@@ -77,7 +77,7 @@ def _events(offer: Offer, outcome: Outcome, *, aliases: Sequence[str]) -> list[E
 
 async def failed(connection: Connection, offer: Offer, *, settings: Settings, reason: str, missed: bool) -> None:
     """The call could not be placed."""
-    now = time.time_ns() // 1000
+    now = clock.now()
     known = await offers.one(connection, str(offer.id))
     if known is None or known.state not in ("placing", "canceling"):
         return
@@ -90,7 +90,7 @@ async def failed(connection: Connection, offer: Offer, *, settings: Settings, re
 
 async def stopped(connection: Connection, offer: Offer, *, settings: Settings, lost: bool) -> None:
     """The agent's phone is silent. `lost`: nobody knows their call's id, so it may ring on: they rest."""
-    now = time.time_ns() // 1000
+    now = clock.now()
     known = await offers.one(connection, str(offer.id))
     if known is None or known.state != "canceling":
         return

@@ -22,6 +22,7 @@ from desk.connections import Connections
 from desk.offers import Offer
 from desk.placed import Outcome, failed, placed, stopped
 from desk.provider import Away, Provider
+from runtime import clock
 from runtime.problems import Retry
 from runtime.settings import Settings
 
@@ -110,7 +111,7 @@ class Placing:
             account.provider, to=offer.address, from_=offer.caller_id, path=account.originate_path, label=f"offer-{offer.id}",
             callback=offer_address(self.settings, self.public, account=offer.account, offer=str(offer.id), call_sid=offer.call_sid),
         )  # fmt: skip
-        began = time.time_ns() // 1000
+        began = clock.now()
         try:
             answered = await self.provider.ask(offer.account, asked, key=str(offer.id))
         except Away as error:

@@ -14,11 +14,12 @@ from contextlib import suppress
 
 import structlog
 
-from calls.clock import Micros, to_micros
+from calls.clock import to_micros
 from desk import dispatch, elapsed, offers, watch
 from desk.connections import Connection, Connections, opened
 from desk.outbox import AT_ONCE, Relay
 from desk.placing import Placing
+from runtime import clock
 from runtime.postgres import AWAY
 from runtime.problems import Retry
 from runtime.settings import Settings
@@ -105,7 +106,7 @@ class Worker:
     async def _dispatch(self) -> None:
         """Who waits is brought to who is free."""
         await _heard(self._desk, POLL_S)
-        now, resting = _now(), self.placing.resting()
+        now, resting = clock.now(), self.placing.resting()
 
         async def matched(connection: Connection) -> list[offers.Offer]:
             made = await dispatch.match(connection, settings=self.settings, now=now, placer=self.number, resting=resting)
@@ -122,13 +123,13 @@ class Worker:
         """What is due, what must be stopped, what a dead worker has left."""
         await _heard(self._tend_due, min(POLL_S, self._due_s))
         await asyncio.sleep(AFTER_S)
-        now = _now()
+        now = clock.now()
         rooms = await self.reading.run(lambda c: elapsed.pass_on(c, settings=self.settings, now=now))
         for account, call_sid in rooms:
             self.placing.end_room(account, call_sid)
         await self._carry_on()
         due = await self.connections.run(lambda c: elapsed.next_due(c, now=now))
-        self._due_s = POLL_S if due is None else max(0.01, (to_micros(due) - _now()) / 1_000_000)
+        self._due_s = POLL_S if due is None else max(0.01, (to_micros(due) - clock.now()) / 1_000_000)
         if self._due_s <= POLL_S and due is not None and to_micros(due) > now:
             asyncio.get_running_loop().call_later(self._due_s, self._desk.set)  # an agent has rested, say
         await asyncio.sleep(SOON_S)
@@ -153,7 +154,7 @@ class Worker:
     async def _watch(self) -> None:
         """What became of calls."""
         await _heard(self._journal, POLL_S)
-        now = _now()
+        now = clock.now()
         await self.reading.run(lambda c: self.seen.look(c, settings=self.settings, now=now))
         due_s = self._looked_at + GONE_S - time.monotonic()
         if due_s <= 0:
@@ -165,7 +166,7 @@ class Worker:
 
     async def _strays(self) -> None:
         await asyncio.sleep(STRAYS_S)
-        now = _now()
+        now = clock.now()
         found = await self.reading.run(lambda c: watch.strays(c, settings=self.settings, now=now))
         if found:
             log.warning("callers waited without a row", callers=found)
@@ -185,7 +186,3 @@ async def _heard(event: asyncio.Event, within_s: float) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), within_s)
     event.clear()
-
-
-def _now() -> Micros:
-    return time.time_ns() // 1000

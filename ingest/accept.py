@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -195,8 +194,3 @@ def _give_up(sent: Sequence[asyncio.Future[None]], within_s: float) -> None:
 
 def _spooled(envelope: Envelope) -> Spooled:
     return Spooled(TOPICS[envelope.stream_kind], envelope.stream, encode(envelope))
-
-
-def now() -> Micros:
-    """This machine's clock."""
-    return time.time_ns() // 1000

@@ -14,7 +14,8 @@ from starlette.responses import Response
 from calls.envelope import Envelope
 from calls.masking import mask_text
 from calls.providers import PROVIDERS, neutral
-from ingest.accept import Log, Origin, envelope, now
+from ingest.accept import Log, Origin, envelope
+from runtime.clock import now
 from runtime.keys import Grant
 from runtime.problems import FieldError, Refused
 from runtime.settings import Account, Settings

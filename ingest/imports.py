@@ -23,9 +23,10 @@ import psycopg
 from calls.envelope import Envelope, digest
 from calls.providers import PROVIDERS
 from calls.providers.reading import moment
-from ingest.accept import Origin, envelope, now
+from ingest.accept import Origin, envelope
 from ingest.events import LARGEST_LINE, event
 from ingest.publish import Appender
+from runtime.clock import now
 from runtime.postgres import AWAY, connect
 from runtime.problems import Refused, Retry
 from runtime.settings import Settings

@@ -12,8 +12,9 @@ import structlog
 from prometheus_client import Counter
 
 from calls.providers import PROVIDERS, Provider
-from ingest.accept import Log, Origin, envelope, now
+from ingest.accept import Log, Origin, envelope
 from runtime.asgi import LARGEST, Application, Bodies, Gone, Receive, Scope, Send, TooLarge, TooMuch, headers_of, refuse
+from runtime.clock import now
 from runtime.problems import Refused, Retry
 from runtime.settings import Settings
 from runtime.telemetry import DELIVERIES, PUBLISH_SECONDS

@@ -7,7 +7,6 @@ through the log like everything else; a real end, or any later sign, corrects it
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,7 @@ import structlog
 
 from calls.clock import Micros, rfc3339, to_datetime, to_micros
 from calls.envelope import TOPICS, Envelope, digest, encode
+from runtime import clock
 from runtime.kafka import Publisher
 from runtime.postgres import AWAY, connect
 from runtime.problems import Retry
@@ -80,7 +80,7 @@ def find_silent(database_url: str, accounts: dict[str, Account], *, now: Micros)
 
 
 async def _round(settings: Settings, database_url: str, publisher: Publisher) -> int:
-    now = time.time_ns() // 1000
+    now = clock.now()
     silent = await asyncio.to_thread(find_silent, database_url, dict(settings.accounts), now=now)
     for call, silence_s in silent:
         made = presumed(call, silence_s=silence_s, now=now)

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from calls.clock import parse_time
+from runtime import clock
 from virtual import rows
 from virtual.engine import Engine
 from virtual.line import Line
@@ -206,7 +207,7 @@ class Rest:
         if not isinstance(amount, int) or isinstance(amount, bool) or amount == 0:
             raise Vendor(400, "wallet.invalid_amount", "amount_minor is an integer.")
         kind = "credit" if amount > 0 else "debit"  # a refund, where it is negative
-        entry = self.engine.ledger.post(asked.account, entry_type=kind, amount_minor=abs(amount), at=rows.now())
+        entry = self.engine.ledger.post(asked.account, entry_type=kind, amount_minor=abs(amount), at=clock.now())
         return JSONResponse({"topup_id": entry["id"], "mpesa_account_ref": "VIRTUAL"}, 201)
 
     def _statement(self, asked: Asked) -> Response:
@@ -229,7 +230,7 @@ class Rest:
         found = self.engine.ledger.find(asked.account, wanted)
         if found is None:
             raise Vendor(404, "numbers.not_found", "There is no such number.")
-        found.claimed_at = found.claimed_at or rows.now()
+        found.claimed_at = found.claimed_at or clock.now()
         return JSONResponse({"number": rows.number(found)}, 201)
 
     def _route(self, asked: Asked) -> Response:

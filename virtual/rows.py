@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from calls.clock import Micros, milliseconds, rfc3339
+from calls.clock import milliseconds, rfc3339
 from virtual.ledger import CURRENCY, OUTBOUND_PER_MIN_MINOR, Entry, Number, cost_minor
 from virtual.lifecycle import WORKSPACE
 from virtual.line import Line
@@ -16,10 +15,6 @@ PRICING = {
     "recording_free_gb": 5, "updated_at": "2026-06-27T00:00:00Z",
 }  # fmt: skip
 FAILED = ("failed", "no_answer", "busy", "rejected", "canceled")
-
-
-def now() -> Micros:
-    return time.time_ns() // 1000
 
 
 def placed(line: Line) -> dict[str, Any]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, TypeAlias
 
 import structlog
 
-from calls.clock import Micros
 from calls.envelope import Envelope
 from calls.events import Attributes, BotEnded, BotHandedOver, BotStarted, BotTurn, Event
 from calls.masking import mask_text
 from calls.own import own
 from calls.providers.reading import text as plain
+from runtime.clock import now
 
 log = structlog.get_logger()
 LEG = "bot"
@@ -42,27 +41,27 @@ class Telling:
     # ---------------------------------------------------------------- events
 
     def started(self, engine: str, step: str) -> None:
-        self._tell(BotStarted(call_sid=self.call_sid, at=_now(), leg=LEG, attributes={"engine": engine, "step": step}))
+        self._tell(BotStarted(call_sid=self.call_sid, at=now(), leg=LEG, attributes={"engine": engine, "step": step}))
 
     def turn(self, role: str, text: str | None) -> None:
         clean = plain(text)
         shown = mask_text(clean[:LONGEST_TEXT]) if clean else None
-        self._tell(BotTurn(call_sid=self.call_sid, at=_now(), leg=LEG, role=role, text=shown))
+        self._tell(BotTurn(call_sid=self.call_sid, at=now(), leg=LEG, role=role, text=shown))
 
     def over(self, reason: str, *, handed_over: bool, to: str | None, lost_ms: int) -> None:
         """`lost_ms`: of the caller's audio, that the engine did not take in time."""
         attributes: Attributes = {"reason": mask_text(reason)} | ({"lost_ms": lost_ms} if lost_ms else {})
         if handed_over:
-            self._tell(BotHandedOver(call_sid=self.call_sid, at=_now(), leg=LEG, to=to, attributes=attributes))
+            self._tell(BotHandedOver(call_sid=self.call_sid, at=now(), leg=LEG, to=to, attributes=attributes))
         else:
-            self._tell(BotEnded(call_sid=self.call_sid, at=_now(), leg=LEG, attributes=attributes))
+            self._tell(BotEnded(call_sid=self.call_sid, at=now(), leg=LEG, attributes=attributes))
 
     def _tell(self, event: Event) -> None:
         if len(self._waiting) >= MOST_WAITING:
             log.error("the log does not take a bot's events in time, one is left out", event_type=type(event).__name__)
             return
         made = own(
-            event, tenant=self.tenant, account=self.account, provider=self.provider, receipt=os.urandom(16).hex(), received_at=_now()
+            event, tenant=self.tenant, account=self.account, provider=self.provider, receipt=os.urandom(16).hex(), received_at=now()
         )  # fmt: skip
         self._waiting.append(made)
         if self._flushing is None:
@@ -102,7 +101,3 @@ class Telling:
     async def settled(self) -> None:
         if self._flushing is not None:
             await asyncio.wait({self._flushing}, timeout=SETTLE_WITHIN_S)
-
-
-def _now() -> Micros:
-    return time.time_ns() // 1000

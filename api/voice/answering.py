@@ -27,6 +27,7 @@ from calls.voice.flow import Bot, Flow, QueueStep
 from calls.voice.position import Ask, Decision, Delegated, Gathered, InQueue, Known, Request, State, told
 from calls.voice.render import Target, render
 from desk.interface import CallCentre, Caller
+from runtime import clock
 from runtime.problems import Retry
 
 log = structlog.get_logger("voice")
@@ -137,7 +138,7 @@ class Answering:
                 return found
             known = told(known, found, await self._find_out(asking, found, now=known.now))
             if found.what != "queue":  # what was waited for is not decided before it happened; a queue is entered when it is asked for
-                known.now = max(recorded.now(), asking.not_before)
+                known.now = max(clock.now(), asking.not_before)
         raise RuntimeError(f"flow {asking.flow.name} asks in circles")
 
     def _known(self, asking: Asking) -> Known:

@@ -20,7 +20,6 @@ from typing import NamedTuple
 import structlog
 from prometheus_client import Counter, Histogram
 
-from api.voice import recorded
 from api.voice.answering import APOLOGIES, NOTHING, Answering, Asking, form_of
 from api.voice.asked import Asked, Line, body_of
 from api.voice.delegate import Applications
@@ -30,6 +29,7 @@ from api.voice.positions import Positions
 from api.voice.recorded import Appending, Said
 from calls.voice.flow import Flow
 from desk.interface import CallCentre
+from runtime import clock
 from runtime.asgi import Application, Bodies, Gone, Receive, Scope, Send, refuse
 from runtime.problems import Refused
 from runtime.settings import Settings
@@ -157,7 +157,7 @@ class Voice:
 
     def _asking(self, route: Route, asked: Asked, until: float) -> Asking:
         """Raises Refused where it cannot be believed."""
-        line, flow, step, at = route.line, route.flow, route.step, recorded.now()
+        line, flow, step, at = route.line, route.flow, route.step, clock.now()
         if flow is None:
             return self.placed.asking(line, step, asked, until=until)
         said = ours_of(flow.name, step, asked)

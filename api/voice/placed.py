@@ -16,7 +16,7 @@ import structlog
 from api.voice.answering import APOLOGIES, DESK_S, ENDING_S, NOTHING, Answering, Asking, form_of, verbs
 from api.voice.asked import Asked, Line
 from api.voice.positions import Key, Position
-from api.voice.recorded import Said, now
+from api.voice.recorded import Said
 from calls.events import CallAnswered, CallLinked, Event, LegStarted
 from calls.providers.reading import failure, identifier
 from calls.voice.actions import Action, Conference, Dial, Hangup, Say
@@ -24,6 +24,7 @@ from calls.voice.flow import Flow
 from calls.voice.position import Decision, State
 from calls.voice.render import render
 from desk.interface import Joined
+from runtime.clock import now
 from runtime.problems import Refused, Retry
 
 log = structlog.get_logger("voice")

@@ -7,7 +7,6 @@ written without the fields.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from calls.events import Event
 from calls.voice import record
 from calls.voice.decide import Decision, Request, State
 from calls.voice.flow import Flow
+from runtime.clock import now
 from runtime.problems import Retry
 
 log = structlog.get_logger("voice")
@@ -63,11 +63,6 @@ class Said:
     ):  # fmt: skip
         self.document, self.content_type, self.verbs, self.facts, self.replay = document, content_type, verbs, facts, replay
         self.fallback, self.fault, self.said_by_application = fallback, fault, said_by_application
-
-
-def now() -> Micros:
-    """This machine's clock."""
-    return time.time_ns() // 1000
 
 
 def new_receipt() -> str:
