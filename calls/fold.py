@@ -107,6 +107,8 @@ def _too_late(root: Finished, finished: dict[int, Finished]) -> None:
     if gone is None or not root.building.visits:
         return
     rung = [part.main for part in finished.values() if _rung_for(part, root)]
+    if not rung:
+        return
     heard = any(leg.answered_at is not None and leg.answered_at < gone for leg in [*rung, *root.call.legs[1:]] if leg.kind in PERSON)
     unheard = not heard and _gave_up(root, gone)
     for leg in rung:
