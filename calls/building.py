@@ -45,6 +45,7 @@ class Building(msgspec.Struct):
     joined_at: Micros | None = None
     failure: e.CallFailed | None = None
     handed_over: bool = False
+    flow: str | None = None
     hints: set[str] = set()
     unreported: set[str] = set()  # legs of whose answer nobody will tell
     types: set[str] = set()

@@ -81,5 +81,8 @@ def _second(second: int) -> str:
 
 
 def milliseconds(start: Micros, end: Micros) -> int:
-    """The length of [start, end) in whole milliseconds, 0 where it ends before it starts."""
-    return max(0, end - start) // 1000
+    """The length of [start, end) in whole milliseconds, 0 where it ends before it starts.
+
+    Each instant is taken at its own millisecond, so that the parts of a stretch add up to it wherever it is cut.
+    """
+    return max(0, end // 1000 - start // 1000)

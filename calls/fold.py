@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from calls.attribution import attribute, bot_result
 from calls.building import PARTICIPANT, PERSON, UNREPORTED, Building
 from calls.clock import Micros, milliseconds
 from calls.configuration import Configuration, valid_at
@@ -15,11 +16,11 @@ from calls.events import CallStarted, Event
 from calls.finish_call import Finished, finish
 from calls.fold_call import read
 from calls.history import Delivery, Families, families, reading_order, stand
-from calls.journey import Anomaly, Call, Durations, Journey, Leg, journey_id
+from calls.journey import Anomaly, Call, Durations, Journey, journey_id
 from calls.outcome import outcome_of, who_hung_up
 from calls.providers import PROVIDERS
 
-VERSION = 2  # of the fold's meaning: a change makes `safiri migrate` rebuild
+VERSION = 3  # of the fold's meaning: a change makes `safiri migrate` rebuild
 MOST_EVENTS = 10_000  # of one journey; later ones are kept and counted, but not folded
 NOT_THE_JOURNEYS = (UNREPORTED, PARTICIPANT)  # attributes that speak of one event only
 SKEW: Micros = 300_000_000  # a delivery that happened this much after we received it has another clock
@@ -144,13 +145,15 @@ def _assembled(tenant: str, root: Finished, finished: dict[int, Finished]) -> Jo
     journey.calls = [part.call for part in parts]
     journey.queue_visits = sorted((visit for part in parts for visit in part.building.visits), key=lambda one: (one.entered_at, one.queue))
     journey.menu_path = sorted((step for part in parts for step in part.building.steps), key=lambda one: one.at)
-    _name_agents(journey)
+    attribute(journey)
     over = all(part.ended for part in parts)
     presumed = any(part.presumed for part in parts)
     journey.state = "open" if not over else "presumed_ended" if presumed else "ended"
     journey.durations = _durations(journey)
     journey.outcome = outcome_of(journey, root, parts)
     journey.ended_by = who_hung_up(root) if root.ended else None
+    journey.flow = next((part.building.flow for part in parts if part.building.flow), None)
+    journey.bot = bot_result(journey, handed_over=any(part.building.handed_over for part in parts))
     journey.complete = journey.state == "ended" and all(map(_whole, parts))
     journey.last_sign_at = max(part.building.last_at for part in parts)
     return journey
@@ -161,20 +164,6 @@ def _whole(part: Finished) -> bool:
     provider = PROVIDERS.get(part.call.provider)
     types = part.building.types
     return part.building.whole and (provider is None or bool(provider.starts & types and provider.ends & types))
-
-
-def _name_agents(journey: Journey) -> None:
-    """The agent of a visit is the person who answered it: the nearest answer for that queue, each answer used once."""
-    legs: list[Leg] = [leg for call in journey.calls for leg in call.legs if leg.agent and leg.answered_at is not None]
-    for visit in journey.queue_visits:
-        if visit.outcome != "answered" or visit.left_at is None:
-            continue
-        fits = [leg for leg in legs if leg.kind in PERSON and leg.queue in (None, visit.queue)]
-        if fits:
-            left = visit.left_at
-            nearest = min(fits, key=lambda leg: (leg.queue is None, abs((leg.answered_at or 0) - left), leg.leg))
-            visit.agent = nearest.agent
-            legs.remove(nearest)
 
 
 def _durations(journey: Journey) -> Durations:

@@ -73,8 +73,13 @@ def _unrecognised(b: Building, fact: e.Unrecognised, event_id: str) -> None:
     note(b, "unknown_event", f"{fact.name or 'a delivery'} is not understood: {fact.reason or 'kept as it came'}", event_id)
 
 
+def _asked(b: Building, fact: e.VoiceRequest, _: str) -> None:
+    b.flow = b.flow or fact.flow
+
+
 def _answer(b: Building, fact: e.VoiceAnswer, event_id: str) -> None:
-    """Somebody heard something else than the flow would have said."""
+    """`fallback`: somebody heard something else than the flow would have said."""
+    b.flow = b.flow or fact.flow
     if fact.fallback is not None:
         code = fact.fault if fact.fault in FAULTS else "flow_fault"
         note(b, code, fact.fallback, event_id)  # type: ignore[arg-type]
@@ -256,7 +261,7 @@ def _joined(b: Building, fact: e.ConferenceJoined, _: str) -> None:
 Handler = Callable[..., None]  # type: ignore[explicit-any]  # (what is being built, a fact of the key's own type, its account)
 HANDLERS: dict[type[e.Event], Handler] = {
     e.CallStarted: _started, e.CallSeen: _seen, e.CallAnswered: _answered, e.CallEnded: _ended, e.CallFailed: _failed,
-    e.CallPresumedEnded: _presumed, e.Unrecognised: _unrecognised, e.VoiceAnswer: _answer,
+    e.CallPresumedEnded: _presumed, e.Unrecognised: _unrecognised, e.VoiceRequest: _asked, e.VoiceAnswer: _answer,
     e.MenuEntered: _menu_entered, e.MenuDigits: _menu_digits, e.MenuLeft: _menu_left,
     e.QueueEntered: _queue_entered, e.QueueLeft: _queue_left,
     e.LegStarted: _leg_started, e.LegAnswered: _leg_answered, e.LegEnded: _leg_ended,

@@ -23,6 +23,7 @@ AnomalyCode: TypeAlias = Literal[
     "presumed_end", "unmatched_event", "too_many_events", "too_many_calls", "fold_failed",
     "delegate_failed", "bot_unavailable", "flow_fault", "unknown_step", "dial_result_unknown",
 ]  # fmt: skip
+BotResult: TypeAlias = Literal["open", "contained", "handed_over"]
 SegmentKind: TypeAlias = Literal["menu", "queue", "ring", "talk", "hold", "bot", "wrap_up"]
 MainKind: TypeAlias = Literal["caller", "agent", "external", "sip", "bot"]
 
@@ -38,6 +39,7 @@ class Segment(msgspec.Struct, gc=False):
     ended_at: Micros | None = None
     queue: str | None = None
     agent: str | None = None
+    cohort_at: Micros | None = None  # of a handled leg's: the leg's
 
     @property
     def duration_ms(self) -> int | None:
@@ -59,6 +61,8 @@ class Leg(msgspec.Struct):
     cause: str | None = None
     segments: list[Segment] = []
     too_late: bool = False  # an agent who answered when the caller was gone: nobody talked
+    cohort_at: Micros | None = None  # a person who answered: the entry of the queue visit they answered, else their answer
+    menu: str | None = None  # the last menu before that
 
 
 class Call(msgspec.Struct):
@@ -85,6 +89,7 @@ class QueueVisit(msgspec.Struct):
     outcome: str  # the reason it was left, or waiting
     agent: str | None = None
     priority: int | None = None
+    menu: str | None = None  # the last menu before it
 
     @property
     def wait_ms(self) -> int | None:
@@ -140,6 +145,8 @@ class Journey(msgspec.Struct):
     anomalies: list[Anomaly] = []
     attributes: Attributes = {}
     labels: list[str] = []  # client request ids and other names given from outside: searchable, they link nothing
+    flow: str | None = None  # the first flow that answered for it
+    bot: BotResult | None = None  # what became of it with a bot; None: no bot took part
     complete: bool = False
     events: int = 0
     last_sign_at: Micros = 0
@@ -163,7 +170,8 @@ def document(journey: Journey) -> dict[str, object]:
         "queue_visits": [_visit(visit) for visit in journey.queue_visits],
         "menu_path": [_step(step) for step in journey.menu_path],
         "anomalies": msgspec.to_builtins(journey.anomalies),
-        "attributes": journey.attributes, "labels": journey.labels, "complete": journey.complete, "events": journey.events,
+        "flow": journey.flow, "attributes": journey.attributes,
+        "labels": journey.labels, "complete": journey.complete, "events": journey.events,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from calls.attribution import handled
 from calls.journey import Journey, document
 from projections.shape import Projection, Row, clean, key, metadata, moment, ms, number, text, texts, when
 
@@ -19,6 +20,7 @@ TABLE = sa.Table(
     ms("ring_ms"), ms("talk_ms"), ms("hold_ms"), ms("bot_ms"), ms("max_wait_ms"), sa.Column("complete", sa.Boolean, nullable=False),
     number("events"), moment("last_sign_at"), texts("anomalies"), texts("labels"),
     sa.Column("attributes", pg.JSONB, nullable=False), text("document", required=True),
+    text("flow"), text("queue"), text("agent"), text("menu"), text("bot"), number("visits"), number("handled"),
     sa.Column("digest", sa.LargeBinary, nullable=False),
     sa.Index(None, "tenant", "started_at", "journey_id"),
     sa.Index(None, "tenant", "caller", "started_at"),
@@ -45,8 +47,24 @@ def rows(journey: Journey) -> Iterable[Row]:
         spent.hold_ms, spent.bot_ms, max(waits, default=None), journey.complete, journey.events, when(journey.last_sign_at),
         sorted({anomaly.code for anomaly in journey.anomalies}), [clean(label) for label in journey.labels],
         _encode(journey.attributes).decode().replace("\\u0000", "\\ufffd"), clean(_encode(document(journey)).decode()),
+        clean(journey.flow), clean(_first_queue(journey)), clean(_agent(journey)), clean(_last_menu(journey)), journey.bot,
+        len(journey.queue_visits), sum(1 for _ in handled(journey)),
         digest(journey),
     )  # fmt: skip
+
+
+def _first_queue(journey: Journey) -> str | None:
+    return journey.queue_visits[0].queue if journey.queue_visits else None
+
+
+def _agent(journey: Journey) -> str | None:
+    """The first of the named people who took the caller."""
+    named = [leg for leg in handled(journey) if leg.agent]
+    return min(named, key=lambda leg: (leg.answered_at or 0, leg.leg)).agent if named else None
+
+
+def _last_menu(journey: Journey) -> str | None:
+    return journey.menu_path[-1].menu if journey.menu_path else None
 
 
 PROJECTION = Projection(TABLE, rows)

@@ -12,6 +12,9 @@ from projections.shape import Projection, Row, clean, key, metadata, moment, ms,
 TABLE = sa.Table(
     "segments", metadata, key("tenant"), key("journey_id"), key("call_sid"), key("leg"), key("n", sa.Integer), text("kind"),
     moment("started_at"), moment("ended_at"), ms("duration_ms"), text("queue"), text("agent"),
+    moment("cohort_at"), text("menu"),
+    sa.Index("segments_handled_idx", "tenant", "started_at", postgresql_where=sa.text("cohort_at IS NOT NULL")),
+    sa.Index("segments_agent_idx", "tenant", "agent", "started_at", postgresql_where=sa.text("agent IS NOT NULL")),
 )  # fmt: skip
 
 
@@ -22,6 +25,7 @@ def rows(journey: Journey) -> Iterable[Row]:
                 yield (
                     journey.tenant, journey.journey_id, call.call_sid, clean(leg.leg), n, segment.kind, when(segment.started_at),
                     when(segment.ended_at), segment.duration_ms, clean(segment.queue), clean(segment.agent),
+                    when(segment.cohort_at), clean(leg.menu) if segment.cohort_at is not None else None,
                 )  # fmt: skip
 
 

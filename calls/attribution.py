@@ -1,0 +1,74 @@
+"""What belongs to what in a journey: who answered which queue visit, and to which entry a person's talk is counted."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from calls.building import PERSON
+from calls.clock import Micros
+from calls.journey import BotResult, Journey, Leg, QueueVisit
+
+Key = tuple[bool, bool, int, str]
+
+
+def attribute(journey: Journey) -> None:
+    """Names each visit's agent, and gives every handled leg and its segments their cohort: the entry of the visit they answered."""
+    waiting: list[Leg] = list(handled(journey))
+    for leg in waiting:
+        leg.cohort_at = leg.answered_at
+    free = list(waiting)
+    for visit in journey.queue_visits:
+        answerer = _answerer(visit, free)
+        if answerer is not None:
+            free.remove(answerer)
+            visit.agent, answerer.cohort_at, answerer.queue = answerer.agent, visit.entered_at, answerer.queue or visit.queue
+    _menus(journey, waiting)
+    for leg in waiting:
+        for segment in leg.segments:
+            segment.cohort_at, segment.queue, segment.agent = leg.cohort_at, segment.queue or leg.queue, segment.agent or leg.agent
+
+
+def handled(journey: Journey) -> Iterator[Leg]:
+    """Legs of people who answered while the caller was there. A bot is no person."""
+    for call in journey.calls:
+        for leg in call.legs:
+            if leg.kind in PERSON and leg.answered_at is not None and not leg.too_late:
+                yield leg
+
+
+def _answerer(visit: QueueVisit, free: list[Leg]) -> Leg | None:
+    """The nearest answer for that queue, each answer used once; one by a named agent before one by nobody known."""
+    if visit.outcome != "answered" or visit.left_at is None:
+        return None
+    left = visit.left_at
+
+    def distance(leg: Leg) -> Key:
+        return leg.agent is None, leg.queue is None, abs((leg.answered_at or 0) - left), leg.leg
+
+    return min((leg for leg in free if leg.queue in (None, visit.queue)), key=distance, default=None)
+
+
+def _menus(journey: Journey, legs: list[Leg]) -> None:
+    times = [step.at for step in journey.menu_path]
+
+    def before(at: Micros | None) -> str | None:
+        place = bisect_right(times, at) if at is not None else 0
+        return journey.menu_path[place - 1].menu if place else None
+
+    for visit in journey.queue_visits:
+        visit.menu = before(visit.entered_at)
+    for leg in legs:
+        leg.menu = before(leg.cohort_at)
+
+
+def bot_result(journey: Journey, *, handed_over: bool) -> BotResult | None:
+    """Handed over: it said so, or the caller came to a queue or to a person after it."""
+    bots = [leg.started_at for call in journey.calls for leg in call.legs if leg.kind == "bot"]
+    if not bots:
+        return None
+    since = min(bots)
+    queued = any(visit.entered_at >= since for visit in journey.queue_visits)
+    if handed_over or queued or any((leg.answered_at or 0) >= since for leg in handled(journey)):
+        return "handed_over"
+    return "open" if journey.state == "open" else "contained"
