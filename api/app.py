@@ -11,11 +11,11 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from api import desk, flows, health, journeys, metrics, problems, schemas
+from api import desk, flows, health, journeys, problems, prometheus, schemas
 from api.database import reader
 from api.freshness import Depth, Freshness, Log, none_waits, put_off, unsent
 from api.health import Health
-from api.metrics import Watched
+from api.prometheus import Watched
 from api.voice import described
 from desk.floor import Floor
 from runtime.addresses import Addresses
@@ -51,7 +51,7 @@ def build(
     state.watched = Watched(state.freshness, state.engine, state.log, spool=spool, data_dir=settings.data_dir)
     state.floor = Floor(settings, addresses["database"], public=settings.public_url or addresses["http"])
     problems.add(app)
-    for router in (*routers, health.router, metrics.router, journeys.router, flows.router, desk.router):
+    for router in (*routers, health.router, prometheus.router, journeys.router, flows.router, desk.router):
         app.include_router(router)
     _describe(app)
     return app
