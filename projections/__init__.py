@@ -6,8 +6,8 @@ derived tables is a new generation, which `safiri migrate` makes and fills from 
 
 from __future__ import annotations
 
-from projections import calls_table, journeys, labels, legs, menu_steps, queue_visits, segments
-from projections.shape import Projection
+from projections import calls_table, journeys, labels, legs, menu_steps, queue_slots, queue_visits, segments
+from projections.shape import Aggregate, Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
     journeys.PROJECTION,
@@ -18,3 +18,4 @@ PROJECTIONS: tuple[Projection, ...] = (
     menu_steps.PROJECTION,
     labels.PROJECTION,
 )
+AGGREGATES: tuple[Aggregate, ...] = (queue_slots.AGGREGATE,)

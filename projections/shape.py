@@ -1,4 +1,4 @@
-"""What a projection is: one table, and one pure function from a journey to that table's rows.
+"""What a projection is: one table, and one pure function from a journey to that table's rows. And what an aggregate is.
 
 The tables live in a schema of their own for each generation (`g1`, `g2`, …); readers see the live one through views of
 the same names in schema `live`. `DERIVED` is the schema's name in definitions, to be translated into either.
@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from calls.clock import Micros
 from calls.journey import Journey
+from calls.metrics.slots import Slot
 
 DERIVED = "derived"
 LIVE = "live"
@@ -33,6 +34,26 @@ class Projection(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         return self.table.name
+
+
+class Aggregate(msgspec.Struct, frozen=True):
+    """A table of sums to which journeys add: one row a key (tenant, queue, slot) and shard; a sum is that of its shards.
+
+    `adds` says what a journey adds, `sums` names the columns of its amounts.
+    """
+
+    table: sa.Table
+    adds: Callable[[Journey], list[Slot]]
+    sums: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def keys(self) -> list[str]:
+        """What a sum is found by: the row's key without its shard."""
+        return [column.name for column in self.table.primary_key.columns if column.name != "shard"]
 
 
 def key(name: str, type_: Any = sa.Text) -> sa.Column[Any]:
