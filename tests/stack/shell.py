@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
+from forked import FORKED
 from whole import Stack
 
 
 def shell(stack: Stack, *args: str, **env: str) -> tuple[int, str, str]:
     """(exit code, stdout, stderr); a traceback is never what a person sees."""
-    done = subprocess.run(command(stack, *args), check=False, capture_output=True, text=True, env=stack.up.env | env, timeout=120)
+    done = FORKED.run([*args, "--data-dir", str(stack.up.data)], env=stack.up.env | env)
     assert "Traceback" not in done.stderr, done.stderr[-2000:]
     return done.returncode, done.stdout, done.stderr
 

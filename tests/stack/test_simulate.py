@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import FORKED
 from whole import Stack
 
 from runtime.addresses import api_url
@@ -104,8 +105,7 @@ def test_what_cannot_be_simulated_is_said(stack: Stack, tmp_path: Path, options:
     (tmp_path / "plain.toml").write_text('[accounts.acme]\nprovider = "sautikit"\nsigning_secrets = ["x"]\n')
     named = [option.format(plain=tmp_path / "plain.toml", empty=tmp_path / "empty") for option in options]
     where = [] if "--data-dir" in named else ["--data-dir", str(stack.up.data)]
-    command = [sys.executable, "-P", "-m", "cli", "simulate", *named, *where]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=stack.up.env, timeout=60)
+    done = FORKED.run(["simulate", *named, *where], env=stack.up.env, timeout=60)
     assert (done.returncode, done.stdout) == (code, "") and said in done.stderr
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
 import pytest
+from forked import FORKED
 from shell import shell
 from whole import Stack
 
@@ -53,9 +52,7 @@ def test_where_nothing_runs_it_is_3(stack: Stack, tmp_path: Path, args: list[str
     file = tmp_path / "FILE"
     file.write_text("{}")
     ran = [*(str(file) if arg == "FILE" else arg for arg in args), "--data-dir", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "cli", *ran], check=False, capture_output=True, text=True, env=stack.up.env, timeout=60
-    )
+    done = FORKED.run(ran, env=stack.up.env, timeout=60)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
     assert "safiri up" in done.stderr
 
@@ -83,8 +80,6 @@ def test_random_arguments_never_end_in_a_traceback(stack: Stack) -> None:
     ]
     for _ in range(6):
         args = [dice.choice(words[:6]), *dice.choices(words, k=3)]
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "cli", *args], check=False, capture_output=True, text=True, input="", env=stack.up.env, timeout=60
-        )
+        done = FORKED.run(args, env=stack.up.env, timeout=60)
         assert done.returncode in (0, 1, 2, 3), (args, done.returncode, done.stderr[-500:])
         assert "Traceback" not in done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import httpx
 import psycopg
+from forked import FORKED
 from psycopg import sql
 from running import Up, eventually
 
@@ -78,6 +78,7 @@ class Stack:
         self.key = ""
 
     def start(self) -> Stack:
+        FORKED.start()
         self.up.start()
         self.http = httpx.Client(base_url=self.url, timeout=30)
         self.key = self.key or self.cli("keys", "create", "--name", "tests", "--scope", "admin").split()[-1]
@@ -97,8 +98,7 @@ class Stack:
 
     def cli(self, *args: str, code: int = 0) -> str:
         """`safiri …` on this stack; returns its stdout."""
-        command = [sys.executable, "-P", "-m", "cli", *args, "--data-dir", str(self.up.data)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=self.up.env, timeout=120)
+        done = FORKED.run([*args, "--data-dir", str(self.up.data)], env=self.up.env)
         assert done.returncode == code, (args, done.returncode, done.stdout[-2000:], done.stderr[-2000:])
         return done.stdout
 
