@@ -88,7 +88,10 @@ _ALL = (
     Measure("talk", "stretches", "length", (Test("kind", one_of=("talk",)),)),
     Measure("hold", "stretches", "length", (Test("kind", one_of=("hold",)),)),
     Measure("agent_talk", "stretches", "length", (Test("kind", one_of=("talk",)), Test("named", is_true=True))),
-    Measure("wrapped_up", "agents", "length", (Test("state", one_of=("wrap_up",)),)),
+    Measure(
+        "wrapped_up", "agents", "length", (Test("state", one_of=("wrap_up",)),)
+    ),  # of the talk before it: its queue, its entry, its call
+    Measure("wrap_up", "agents", "length", (Test("state", one_of=("wrap_up",)),)),  # as a state of the agent alone
     Measure("logged_in", "agents", "length"),
     Measure("busy", "agents", "length", (Test("state", one_of=("talking",)),)),
     Measure("held", "agents", "length", (Test("state", one_of=("hold",)),)),

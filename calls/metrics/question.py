@@ -8,6 +8,7 @@ import msgspec
 
 from calls.clock import Micros
 from calls.metrics.measures import Attribution
+from calls.voice.hours import Opening
 
 Interval: TypeAlias = Literal["15m", "1h", "1d", "1w", "1mo", "all"]
 DIMENSIONS = ("queue", "agent", "direction", "account", "flow", "menu", "outcome", "hour", "weekday")  # and attr.NAME
@@ -16,7 +17,7 @@ OF_CELLS = ("hour", "weekday")  # dimensions that are of the instant, not of the
 
 
 class Parameters(msgspec.Struct, frozen=True):
-    """Thresholds in ms. `by_queue`: queue -> (threshold, short abandon) where the query leaves them to each queue's configuration."""
+    """Thresholds in ms. `by_queue`: queue -> (threshold, short abandon) of the queues whose configuration differs from the two above."""
 
     threshold_ms: int = 20_000
     short_abandon_ms: int = 5_000
@@ -24,12 +25,12 @@ class Parameters(msgspec.Struct, frozen=True):
     by_queue: dict[str, tuple[int, int]] = {}
 
 
-class Open(msgspec.Struct, frozen=True):
-    """Opening hours: ISO weekdays (1 = Monday), from and to in minutes since local midnight (to ≤ 1440; from > to runs past midnight)."""
+class Faults(Exception):
+    """What is wrong with a question: (parameter, what to write instead), all of it."""
 
-    weekdays: frozenset[int]
-    start: int
-    end: int
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{field}: {detail}" for field, detail in faults))
+        self.faults = faults
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -43,7 +44,7 @@ class Question(msgspec.Struct, frozen=True):
     zone: str = "UTC"
     group_by: tuple[str, ...] = ()
     filters: tuple[tuple[str, str], ...] = ()
-    hours: tuple[Open, ...] = ()
+    hours: Opening | None = None  # only what is attributed to these; in `zone`
     parameters: Parameters = Parameters()
     attribution: Attribution | None = None
     preset: str | None = None

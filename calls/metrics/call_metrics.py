@@ -1,0 +1,137 @@
+"""The metrics of whole calls: the caller's story from the first ring to the last hang-up. Calls placed to reach an agent are part of it."""
+
+from __future__ import annotations
+
+from calls.metrics.metric import CALL, Metric, terms
+
+_FCR = "https://www.callcentrehelper.com/first-call-contact-resolution-fcr-208926.htm"
+_WINDOW = ("window_days",)
+
+
+def _count(id_: str, name: str, *, says: str, formula: str, measure: str, parameters: tuple[str, ...] = ()) -> Metric:
+    return Metric(
+        id=id_,
+        name=name,
+        unit="count",
+        says=says,
+        formula=formula,
+        numerator=terms(measure),
+        attributions=CALL,
+        parameters=parameters,
+    )
+
+
+def _share(
+    id_: str, name: str, *, says: str, formula: str, top: str, bottom: str, source: str = "Safiri", parameters: tuple[str, ...] = ()
+) -> Metric:
+    return Metric(
+        id=id_,
+        name=name,
+        unit="ratio",
+        kind="ratio",
+        says=says,
+        formula=formula,
+        numerator=terms(top),
+        denominator=terms(bottom),
+        attributions=CALL,
+        parameters=parameters,
+        source=source,
+    )
+
+
+def _cost(id_: str, name: str, *, says: str, formula: str, ratio: bool = True) -> Metric:
+    """Nothing is charged yet: no terms, so the value is null."""
+    return Metric(
+        id=f"cost.{id_}", name=name, unit="minor", kind="ratio" if ratio else "sum", says=says, formula=formula, attributions=CALL
+    )
+
+
+CALL_METRICS: tuple[Metric, ...] = (
+    _count("calls.started", "Calls", says="Calls, in and out.", formula="journeys", measure="calls"),
+    _count(
+        "calls.answered",
+        "Calls answered",
+        says="Calls in which a person was reached.",
+        formula="outcome answered",
+        measure="calls_answered",
+    ),
+    _count(
+        "calls.failed",
+        "Calls failed",
+        says="Calls that reached nobody: failed, busy, no answer, rejected or canceled.",
+        formula="outcome failed, busy, no_answer, rejected or canceled",
+        measure="calls_failed",
+    ),
+    _count(
+        "calls.abandoned_in_menu",
+        "Calls left in a menu",
+        says="Callers who hung up in a menu, before any queue. Never part of queue.abandoned.",
+        formula="outcome abandoned_in_menu",
+        measure="calls_abandoned_in_menu",
+    ),
+    _count(
+        "calls.transferred",
+        "Calls transferred",
+        says="Calls that somebody passed on after an answer.",
+        formula="journeys with a transfer",
+        measure="calls_transferred",
+    ),
+    _share(
+        "calls.answer_rate",
+        "Answer-seizure ratio",
+        says="The share of all calls in which a person was reached.",
+        formula="answered calls / calls",
+        top="calls_answered",
+        bottom="calls",
+        source="CGRateS, docs/stats.rst (ASR)",
+    ),
+    _count(
+        "callers.repeat",
+        "Repeat calls",
+        says="Inbound calls of a known caller who had called within window_days before.",
+        formula="inbound calls with an earlier one of the same caller within window_days",
+        measure="repeats",
+        parameters=_WINDOW,
+    ),
+    _share(
+        "fcr.window",
+        "First-call resolution (window)",
+        says="The share of inbound calls that the same known caller did not repeat within window_days. Final when those are over.",
+        formula="calls without a later one of the same caller within window_days / inbound calls of known callers",
+        top="not_repeated",
+        bottom="known_callers",
+        source=_FCR,
+        parameters=_WINDOW,
+    ),
+    _count("bot.calls", "Calls with a bot", says="Calls that a bot answered.", formula="calls with a bot's leg", measure="bot_calls"),
+    _count(
+        "bot.contained",
+        "Contained by a bot",
+        says="Calls that a bot saw to the end: no person and no queue after it.",
+        formula="bot calls that ended with the bot",
+        measure="bot_contained",
+    ),
+    _count(
+        "bot.handed_over",
+        "Handed over by a bot",
+        says="Calls that went from a bot to a queue or a person.",
+        formula="bot calls that went on",
+        measure="bot_handed_over",
+    ),
+    _share(
+        "bot.containment",
+        "Bot containment",
+        says="The share of calls with a bot that it saw to the end.",
+        formula="contained / bot calls",
+        top="bot_contained",
+        bottom="bot_calls",
+    ),
+    _cost("charged", "Charged", says="What providers charged. Null until charges are kept.", formula="Σ charges", ratio=False),
+    _cost("per_call", "Cost of a call", says="Charges for each call. Null until charges are kept.", formula="Σ charges / calls"),
+    _cost(
+        "per_minute",
+        "Cost of a minute",
+        says="Charges for each minute of talk. Null until charges are kept.",
+        formula="Σ charges / minutes of talk",
+    ),
+)
