@@ -6,8 +6,21 @@ derived tables is a new generation, which `safiri migrate` makes and fills from 
 
 from __future__ import annotations
 
-from projections import calls_table, journeys, labels, legs, menu_steps, queue_slots, queue_visits, segments
-from projections.shape import Aggregate, Projection
+from projections import (
+    agent_days,
+    agent_intervals,
+    agent_slots,
+    agent_states,
+    calls_table,
+    journeys,
+    labels,
+    legs,
+    menu_steps,
+    queue_slots,
+    queue_visits,
+    segments,
+)
+from projections.shape import AgentTable, Aggregate, Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
     journeys.PROJECTION,
@@ -19,3 +32,4 @@ PROJECTIONS: tuple[Projection, ...] = (
     labels.PROJECTION,
 )
 AGGREGATES: tuple[Aggregate, ...] = (queue_slots.AGGREGATE,)
+AGENT_TABLES: tuple[AgentTable, ...] = tuple(AgentTable(one.TABLE) for one in (agent_states, agent_days, agent_intervals, agent_slots))

@@ -13,13 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from calls import agents
 from calls.fold import VERSION
-from projections import PROJECTIONS, call_index
+from projections import AGENT_TABLES, PROJECTIONS, call_index
 from projections.shape import DERIVED, LIVE
 
 GATE = 0x5AF1_0001  # advisory lock
 MAKING = 0x5AF1_0002  # one rebuild at a time
-TABLES: tuple[sa.Table, ...] = (call_index.TABLE, *(projection.table for projection in PROJECTIONS))
+TABLES: tuple[sa.Table, ...] = (call_index.TABLE, *(one.table for one in (*PROJECTIONS, *AGENT_TABLES)))
 # Room for updates in place; a journey's document stays in its row uncompressed, for squeezing it costs more than its space.
 STORAGE = (
     "WITH (fillfactor = 75, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2)"
@@ -38,7 +39,7 @@ def definitions(n: int) -> list[str]:
 
 def fingerprint() -> str:
     """Changes when the derived tables' shape or the fold's version does: then the live generation is of the past."""
-    return hashlib.sha256("\n".join([*definitions(0), f"fold {VERSION}"]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([*definitions(0), f"fold {VERSION} {agents.VERSION}"]).encode()).hexdigest()[:16]
 
 
 def make(connection: psycopg.Connection[Any], state: str) -> int:

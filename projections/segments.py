@@ -15,6 +15,10 @@ TABLE = sa.Table(
     moment("cohort_at"), text("menu"),
     sa.Index("segments_handled_idx", "tenant", "started_at", postgresql_where=sa.text("cohort_at IS NOT NULL")),
     sa.Index("segments_agent_idx", "tenant", "agent", "started_at", postgresql_where=sa.text("agent IS NOT NULL")),
+    sa.Index(
+        "segments_agent_long_idx", "tenant", "agent", "started_at",
+        postgresql_where=sa.text("agent IS NOT NULL AND (ended_at IS NULL OR ended_at - started_at > interval '48 hours')"),
+    ),
 )  # fmt: skip
 
 

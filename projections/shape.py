@@ -56,6 +56,16 @@ class Aggregate(msgspec.Struct, frozen=True):
         return [column.name for column in self.table.primary_key.columns if column.name != "shard"]
 
 
+class AgentTable(msgspec.Struct, frozen=True):
+    """A table of agents' time: no journey alone tells its rows (projections/agent_fold.py). The key begins tenant, agent."""
+
+    table: sa.Table
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+
 def key(name: str, type_: Any = sa.Text) -> sa.Column[Any]:
     return sa.Column(name, type_, primary_key=True)
 
