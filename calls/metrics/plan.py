@@ -22,8 +22,8 @@ _SLOTTED: frozenset[Source] = frozenset({"visits", "handles", "stretches"})
 class Selection(msgspec.Struct, frozen=True):
     """What one SELECT reads: sums of `measures` (ids) and places in the order of waits for `extremes` (ids of max and quantile metrics).
 
-    All measures are of `source`. `queueless`: only the facts without a queue, which queue_slots leaves out. An agent's measure
-    that is a split talk may be read from agent_slots, so there `source` says what the measure is of and `path` where its sum is.
+    On the raw path all measures are of `source`; a rollup is read once for all that it has. `queueless`: only the facts without a
+    queue, which queue_slots leaves out: a measure's total is the sum over all selections that name it.
     """
 
     source: Source
@@ -42,37 +42,47 @@ class _Way(msgspec.Struct, frozen=True):
     path: Path
     attribution: Attribution
     moment: Moment
-    of_calls: bool
+    of_calls: bool = False
+    queueless: bool = False
 
 
 def selections(question: Question, grid: Grid, *, raw: bool = False) -> list[Selection]:
-    """What to read, each measure once. `raw`: leave the rollups aside; the answer is the same to the unit."""
+    """What to read. `raw`: leave the rollups aside; the answer is the same to the unit."""
     found: dict[_Way, tuple[list[str], list[str]]] = {}
     for metric in question.metrics:
         one, attribution = METRICS[metric], attribution_of(metric, question)
         extreme = one.kind in ("max", "quantile")
         for measure in one.measures:
             slots = not raw and not extreme and _slotted(question, grid, measure=measure, attribution=attribution)
-            way = _way(measure, attribution, path=_rollup(measure) if slots else "raw")
-            sums, extremes = found.setdefault(way, ([], []))
-            wanted, name = (extremes, metric) if extreme else (sums, measure)
-            if name not in wanted:
-                wanted.append(name)
-    made = [
-        Selection(way.source, way.path, way.attribution, way.moment, tuple(sums), tuple(extremes))
+            for way in _rolled_up(measure, question) if slots else [_raw(measure, attribution)]:
+                sums, extremes = found.setdefault(way, ([], []))
+                wanted, name = (extremes, metric) if extreme else (sums, measure)
+                if name not in wanted:
+                    wanted.append(name)
+    return [
+        Selection(way.source, way.path, way.attribution, way.moment, tuple(sums), tuple(extremes), way.queueless)
         for way, (sums, extremes) in found.items()
     ]
-    return made + [_rest(one) for one in made if _needs_rest(one, question)]
 
 
-def _way(measure: str, attribution: Attribution, *, path: Path) -> _Way:
+def _raw(measure: str, attribution: Attribution, *, queueless: bool = False) -> _Way:
     one = MEASURES[measure]
     moment: Moment = one.emits if attribution == "emit" else attribution
-    return _Way(one.source, path, attribution, moment, measure == OF_CALLS)
+    return _Way(one.source, "raw", attribution, moment, of_calls=measure == OF_CALLS, queueless=queueless)
 
 
-def _rollup(measure: str) -> Path:
-    return "agent_slots" if measure == "agent_talk" or MEASURES[measure].source == "agents" else "queue_slots"
+def _rolled_up(measure: str, question: Question) -> list[_Way]:
+    """A rollup; and for answers outside every queue, which queue_slots leaves out, their rows, unless the question is of one queue."""
+    if _of_agents(measure):
+        return [_Way("agents", "agent_slots", "split", "split")]
+    slots = _Way("visits", "queue_slots", "start", "start")
+    alone = MEASURES[measure].source == "visits" or any(name == "queue" for name, _ in question.filters)
+    return [slots] if alone else [slots, _raw(measure, "start", queueless=True)]
+
+
+def _of_agents(measure: str) -> bool:
+    """Whether the rollup that could have it is that of agents."""
+    return measure == "agent_talk" or MEASURES[measure].source == "agents"
 
 
 def _slotted(question: Question, grid: Grid, *, measure: str, attribution: Attribution) -> bool:
@@ -80,7 +90,7 @@ def _slotted(question: Question, grid: Grid, *, measure: str, attribution: Attri
     asked = {*question.groups, *(name for name, _ in question.facts_filters)}
     if any(edge % SLOT_US for edge in grid.edges):
         return False
-    if _rollup(measure) == "agent_slots":
+    if _of_agents(measure):
         return attribution == "split" and measure != OF_CALLS and asked <= {"agent"}
     if attribution != "start" or MEASURES[measure].source not in _SLOTTED or not asked <= {"queue"}:
         return False
@@ -93,13 +103,3 @@ def kept(parameters: Parameters, name: str) -> bool:
     place = 0 if name == "threshold_s" else 1
     default = (parameters.threshold_ms, parameters.short_abandon_ms)
     return all(pair[place] % 1000 == 0 and pair[place] // 1000 in EDGES_S for pair in (default, *parameters.by_queue.values()))
-
-
-def _needs_rest(one: Selection, question: Question) -> bool:
-    """Answers outside every queue are in no queue_slots; with a filter on the queue nobody asks for them."""
-    filtered = any(name == "queue" for name, _ in question.filters)
-    return one.path == "queue_slots" and one.source in ("handles", "stretches") and not filtered
-
-
-def _rest(one: Selection) -> Selection:
-    return msgspec.structs.replace(one, path="raw", queueless=True)
