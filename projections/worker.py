@@ -82,9 +82,8 @@ def find_silent(database_url: str, accounts: dict[str, Account], *, now: Micros)
 async def _round(settings: Settings, database_url: str, publisher: Publisher) -> int:
     now = clock.now()
     silent = await asyncio.to_thread(find_silent, database_url, dict(settings.accounts), now=now)
-    for call, silence_s in silent:
-        made = presumed(call, silence_s=silence_s, now=now)
-        await publisher.send(TOPICS["call"], made.stream, encode(made))
+    made = (presumed(call, silence_s=silence_s, now=now) for call, silence_s in silent)
+    await asyncio.gather(*(publisher.send(TOPICS["call"], one.stream, encode(one)) for one in made))
     return len(silent)
 
 

@@ -252,7 +252,7 @@ def test_the_demo_shows_a_journey_and_stops(stack: Stack, tmp_path_factory: pyte
     with tempfile.TemporaryDirectory(prefix="safiri-demo-", dir="/tmp") as home:
         Path(home).chmod(0o755)
         env = {name: value for name, value in stack.up.env.items() if not name.startswith("SAFIRI_")} | {"NO_COLOR": "1"}
-        args = [sys.executable, "-P", "-m", "cli", "demo", "--exit", "--data-dir", f"{home}/data"]
+        args = [sys.executable, "-P", "-m", "cli", "demo", "--exit", "--data-dir", f"{home}/data", "--calls", "24"]
         if "--port" in subprocess.run([*args[:5], "--help"], check=False, capture_output=True, text=True, env=env, timeout=30).stdout:
             args += ["--port", "0"]
         done = subprocess.run(args, check=False, capture_output=True, text=True, env=env, timeout=170)

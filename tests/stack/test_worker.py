@@ -14,7 +14,8 @@ from wire import Role, role
 
 from calls.clock import rfc3339
 
-QUICK = CONFIG.replace('[accounts.bank]\nprovider = "neutral"', '[accounts.bank]\nprovider = "neutral"\npresume_ended_after_s = 1')
+ACCOUNT = "silent"  # nothing but these tests' calls is in it
+QUICK = CONFIG.replace(f"[accounts.{ACCOUNT}]", f"[accounts.{ACCOUNT}]\npresume_ended_after_s = 1")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,8 @@ def workers(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def began(stack: Stack, *more: str) -> str:
     """A call that began 40 s ago, and whatever else was heard of it since."""
     sid = f"silent-{uuid.uuid4().hex}"
-    stack.events(event("call.started", sid, 40, direction="inbound", **{"from": "+254700000008"}), *(event(kind, sid, 30) for kind in more))
+    begun = event("call.started", sid, 40, direction="inbound", **{"from": "+254700000008"})
+    stack.events(begun, *(event(kind, sid, 30) for kind in more), account=ACCOUNT)
     return sid
 
 
@@ -58,7 +60,7 @@ def test_silence_ends_a_call_once_and_a_real_end_corrects_it(stack: Stack, worke
         stack.fresh()
         assert len(presumptions(stack, sid)) == 1
     copies = presumptions(stack, sid)[0][1]
-    stack.events(event("call.ended", sid, 5, ended_by="caller"))
+    stack.events(event("call.ended", sid, 5, ended_by="caller"), account=ACCOUNT)
     real = eventually(lambda: (told := journey(stack, sid))["durations"]["total_ms"] > 30_000 and told, "the real end counts")
     assert (real["state"], real["outcome"], real["complete"]) == ("ended", "answered", True)
     assert presumptions(stack, sid)[0][1] == copies <= 3
@@ -67,7 +69,7 @@ def test_silence_ends_a_call_once_and_a_real_end_corrects_it(stack: Stack, worke
 def test_a_later_sign_of_life_opens_it_again(stack: Stack, workers: list[Role]) -> None:
     sid = began(stack)
     eventually(lambda: journey(stack, sid)["state"] == "presumed_ended", "presumed ended", 90)
-    stack.events(event("call.answered", sid, 3))
+    stack.events(event("call.answered", sid, 3), account=ACCOUNT)
     stack.fresh()
     told = eventually(lambda: len(presumptions(stack, sid)) == 2 and journey(stack, sid), "presumed ended again, at the later sign")
     assert told["state"] == "presumed_ended"

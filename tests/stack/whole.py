@@ -42,6 +42,8 @@ signature = "none"
 [accounts.bank]
 provider = "neutral"
 signing_secrets = ["neutral_secret"]
+[accounts.silent]
+provider = "neutral"
 [accounts.rival]
 provider = "sautikit"
 tenant = "other"
@@ -109,11 +111,11 @@ class Stack:
             signed = PROVIDERS[PROVIDER[account]].sign(body, SECRETS[account], int(time.time()), uuid.uuid4().hex)
         return self.http.post(f"/hooks/{account}", content=body, headers={"content-type": "application/json", **signed, **(headers or {})})
 
-    def events(self, *events: dict[str, Any]) -> None:
+    def events(self, *events: dict[str, Any], account: str = "bank") -> None:
         """Neutral events, which must all be taken."""
         lines = "\n".join(json.dumps(event) for event in events)
         headers = {"authorization": f"Bearer {self.key}", "content-type": "application/x-ndjson"}
-        reply = self.http.post("/v1/events", content=lines, headers=headers)
+        reply = self.http.post("/v1/events", params={"account": account}, content=lines, headers=headers)
         assert (reply.status_code, reply.json()) == (202, {"accepted": len(events), "rejected": []}), reply.text
 
     def get(self, path: str, *, status: int = 200, **query: Any) -> Any:
