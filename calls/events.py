@@ -120,9 +120,12 @@ class QueueEntered(Event, tag="queue.entered"):
 
 
 class QueueLeft(Event, tag="queue.left"):
+    """`waited_ms`: how long it had been waited, where the sender knows; it serves only where no entry is known."""
+
     rank: ClassVar[int] = 31
     queue: str
     reason: LeftReason
+    waited_ms: int | None = None
 
 
 class LegStarted(Event, tag="leg.started"):
@@ -287,10 +290,13 @@ class DispatchFailed(Event, tag="dispatch.failed"):
 
 
 class AgentState(Event, tag="agent.state"):
+    """`lasts_ms`: the state is over after so long without a word (a wrap-up of fixed length), and the agent available again."""
+
     agent: str
     state: StateOfAgent
     reason: str | None = None
     queue: str | None = None
+    lasts_ms: int | None = None
 
 
 class WalletTopUp(Event, tag="wallet.top_up"):
