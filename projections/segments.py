@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from calls.agents import LONGEST_MS
 from calls.journey import Journey
 from projections.shape import Projection, Row, clean, key, metadata, moment, ms, text, when
 
@@ -14,6 +15,10 @@ TABLE = sa.Table(
     moment("started_at"), moment("ended_at"), ms("duration_ms"), text("queue"), text("agent"),
     moment("cohort_at"), text("menu"),
     sa.Index("segments_handled_idx", "tenant", "started_at", postgresql_where=sa.text("cohort_at IS NOT NULL")),
+    sa.Index(  # what is open or very long is looked for by itself
+        "segments_long_idx", "tenant", "started_at",
+        postgresql_where=sa.text(f"cohort_at IS NOT NULL AND (ended_at IS NULL OR duration_ms > {LONGEST_MS})"),
+    ),
     sa.Index("segments_agent_idx", "tenant", "agent", "started_at", postgresql_where=sa.text("agent IS NOT NULL")),
     sa.Index(
         "segments_agent_long_idx", "tenant", "agent", "started_at",
