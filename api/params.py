@@ -6,15 +6,15 @@ a filter that is not understood must never mean "everything".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import msgspec
 
 from api.cursors import Place, decode, filters_digest
-from calls.clock import Micros, parse_time, to_datetime
+from calls.clock import Micros
 from calls.journey import ANOMALIES, DIRECTIONS, OUTCOMES, STATES
+from calls.parameters import ATTRIBUTE, LONGEST, named, one_of, plain, whole, zoned_time
 from calls.parties import readable
 from runtime.problems import FieldError, Refused, invalid
 
@@ -23,10 +23,6 @@ MOST = 500
 USUAL = 50
 MOST_EVENTS = 10_000
 BIGINT = 2**63 - 1
-LONGEST = 1024
-ATTRIBUTE = "attr."
-_ZONED = re.compile(r"(?:[Zz]|[+-]\d\d:?\d\d)$", re.ASCII)
-_SPACE_FOR_PLUS = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)", re.ASCII)  # a `+` that was not percent-encoded
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -72,30 +68,14 @@ def parse(items: Iterable[tuple[str, str]], *, tenant: str, country: str) -> Ask
 
 def value_of(name: str, text: str, country: str) -> Value:
     """One parameter's value. Raises ValueError with a sentence for whoever wrote it."""
-    if not name.isprintable():
-        raise ValueError("no parameter has such a name")
-    known = FILTERS.get(name) or (_ATTRIBUTE if name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE) else None)
+    known = FILTERS.get(named(name)) or (_ATTRIBUTE if name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE) else None)
     if known is None:
         raise ValueError(f"unknown parameter; known are {', '.join(FILTERS)}, {ATTRIBUTE}NAME and cursor")
-    if not text.strip():
-        raise ValueError("empty: give a value or leave it out")
-    if "\0" in text or len(text) > LONGEST or any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ValueError(f"give plain text of at most {LONGEST} characters")
-    return known.read(text, country)
+    return known.read(plain(text), country)
 
 
 def _time(text: str, country: str) -> Micros:
-    written = _SPACE_FOR_PLUS.sub("+", text.strip())
-    at = parse_time(written)
-    if at is None:
-        raise ValueError("no time: write it as 2026-01-31T08:00:00Z")
-    if not _ZONED.search(written):
-        raise ValueError("a time without a zone: add Z for UTC or an offset such as +03:00")
-    try:
-        to_datetime(at)
-    except OverflowError:
-        raise ValueError("a time outside the years 1 to 9999") from None
-    return at
+    return zoned_time(text)
 
 
 def _party(text: str, country: str) -> str:
@@ -111,18 +91,14 @@ def _text(text: str, country: str) -> str:
 
 def _one_of(choices: tuple[str, ...]) -> Callable[[str, str], str]:
     def read(text: str, country: str) -> str:
-        if text not in choices:
-            raise ValueError(f"not one of {', '.join(choices)}")
-        return text
+        return one_of(text, choices)
 
     return read
 
 
 def _whole(least: int, most: int) -> Callable[[str, str], int]:
     def read(text: str, country: str) -> int:
-        if not re.fullmatch(r"-?\d{1,30}", text.strip(), re.ASCII) or not least <= int(text) <= most:
-            raise ValueError(f"not a whole number from {least} to {most}")
-        return int(text)
+        return whole(text, least=least, most=most)
 
     return read
 

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from api.cursors import Place, encode
-from api.params import ATTRIBUTE, Asked, Value
+from api.params import Asked, Value
 from calls.clock import rfc3339, to_datetime, to_micros
+from calls.parameters import ATTRIBUTE
 from projections.call_index import TABLE as INDEX
 from projections.calls_table import TABLE as CALLS
 from projections.journeys import TABLE as JOURNEYS

@@ -54,7 +54,7 @@ def read(open_: list[str], closed_on: list[str], *, timezone: str) -> tuple[Open
         for day in days:
             week[day] += spans
     closed = [_date(text, place, faults) for place, text in enumerate(closed_on)]
-    if not _is_zone(timezone):
+    if not is_zone(timezone):
         faults.append(("timezone", f"{timezone!r} is no IANA time zone such as Africa/Nairobi"))
     if faults:
         return None, faults
@@ -104,7 +104,8 @@ def _date(text: str, place: int, faults: list[tuple[str, str]]) -> int:
         return 0
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
+    """Whether `name` is an IANA time zone that is known here."""
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
