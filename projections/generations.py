@@ -15,16 +15,34 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from calls import agents
 from calls.fold import VERSION
-from projections import AGENT_TABLES, PROJECTIONS, call_index
-from projections.shape import DERIVED, LIVE
+from projections import AGENT_TABLES, AGGREGATES, PROJECTIONS, call_index
+from projections.shape import DERIVED, LIVE, AgentTable, Aggregate, Projection
 
 GATE = 0x5AF1_0001  # advisory lock
 MAKING = 0x5AF1_0002  # one rebuild at a time
-TABLES: tuple[sa.Table, ...] = (call_index.TABLE, *(one.table for one in (*PROJECTIONS, *AGENT_TABLES)))
+_ALL: tuple[Projection | Aggregate | AgentTable, ...] = (*PROJECTIONS, *AGGREGATES, *AGENT_TABLES)
+TABLES: tuple[sa.Table, ...] = (call_index.TABLE, *(one.table for one in _ALL))
 # Room for updates in place; a journey's document stays in its row uncompressed, for squeezing it costs more than its space.
 STORAGE = (
     "WITH (fillfactor = 75, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2)"
 )
+
+
+def key(table: sa.Table) -> list[str]:
+    """What a fact of the table is found by."""
+    return [column.name for column in table.primary_key.columns if column.name != "shard"]
+
+
+def facts(table: sa.Table, schema: str) -> str:
+    """A query for what a table says: not how often a lock was taken, nor over which shards a sum is spread, nor sums of nothing."""
+    said = [f'"{column.name}"' for column in table.columns if (table.name, column.name) != ("call_index", "version")]
+    aggregate = next((one for one in AGGREGATES if one.table is table), None)
+    if aggregate is None:
+        return f"SELECT {', '.join(said)} FROM {schema}.{table.name}"
+    keys = ", ".join(f'"{name}"' for name in key(table))
+    sums = ", ".join(f'sum("{name}")::bigint AS "{name}"' for name in aggregate.sums)
+    some = " OR ".join(f'sum("{name}") <> 0' for name in aggregate.sums)
+    return f"SELECT {keys}, {sums} FROM {schema}.{table.name} GROUP BY {keys} HAVING {some}"
 
 
 def definitions(n: int) -> list[str]:

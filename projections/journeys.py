@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from calls.attribution import handled
 from calls.journey import Journey, document
+from projections.queue_slots import packed
 from projections.shape import Projection, Row, clean, key, metadata, moment, ms, number, text, texts, when
 
 TABLE = sa.Table(
@@ -21,7 +22,7 @@ TABLE = sa.Table(
     number("events"), moment("last_sign_at"), texts("anomalies"), texts("labels"),
     sa.Column("attributes", pg.JSONB, nullable=False), text("document", required=True),
     text("flow"), text("queue"), text("agent"), text("menu"), text("bot"), number("visits"), number("handled"),
-    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False), sa.Column("slots", sa.LargeBinary, nullable=False),
     sa.Index(None, "tenant", "started_at", "journey_id"),
     sa.Index(None, "tenant", "caller", "started_at"),
     sa.Index(None, "tenant", "called", "started_at"),
@@ -49,7 +50,7 @@ def rows(journey: Journey) -> Iterable[Row]:
         _encode(journey.attributes).decode().replace("\\u0000", "\\ufffd"), clean(_encode(document(journey)).decode()),
         clean(journey.flow), clean(_first_queue(journey)), clean(_agent(journey)), clean(_last_menu(journey)), journey.bot,
         len(journey.queue_visits), sum(1 for _ in handled(journey)),
-        digest(journey),
+        digest(journey), packed(journey),
     )  # fmt: skip
 
 

@@ -138,7 +138,7 @@ class Projector:
         if arrived:
             outcome = refold(
                 cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, fresh=fresh, reread=earlier,
-                patient=True,
+                patient=True, shard=min(arrival.partition for arrival in arrivals),
             )  # fmt: skip
             for streams, events in outcome.deferred:
                 deferred.put_off(cursor, streams, events)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from calls.journey import Journey
 from calls.metrics.slots import COLUMNS, LENGTHS, Slot, contributions, pack
-from projections.shape import Aggregate, clean, metadata, moment, text
+from projections.shape import Aggregate, clean, key, metadata
 
 
 def _sum(name: str) -> sa.Column[int]:
@@ -19,10 +19,9 @@ def _sum(name: str) -> sa.Column[int]:
 
 
 TABLE = sa.Table(
-    "queue_slots", metadata, moment("slot", required=True), *map(_sum, COLUMNS), sa.Column("shard", sa.Integer, nullable=False),
-    text("tenant", required=True), text("queue", required=True),
-    sa.PrimaryKeyConstraint("tenant", "queue", "slot", "shard"),  # one queue over a long time
-    sa.Index("queue_slots_slot_idx", "tenant", "slot"),  # all queues over a short one
+    "queue_slots", metadata, key("tenant"), key("queue"), key("slot", sa.TIMESTAMP(timezone=True)), key("shard", sa.Integer),
+    *map(_sum, COLUMNS),  # the key serves one queue over a long time
+    sa.Index(None, "tenant", "slot"),  # all queues over a short one
     sa.Index("queue_slots_scattered_idx", "slot", postgresql_where=sa.text("shard <> -1")),  # projections/compacting.py
 )  # fmt: skip
 
@@ -37,4 +36,4 @@ def packed(journey: Journey) -> bytes:
     return pack(slots(journey))
 
 
-AGGREGATE = Aggregate(TABLE, slots, COLUMNS)
+AGGREGATE = Aggregate(TABLE, COLUMNS)

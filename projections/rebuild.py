@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 import psycopg
+import sqlalchemy as sa
 
 from projections import generations, journal, store
+from projections.adding import REBUILT
 from projections.journal import Stream
 from projections.project import configurations
 from projections.refold import Memory, Outcome, refold
@@ -120,7 +122,9 @@ class Rebuild:
 
     def _fold(self, cursor: psycopg.Cursor[Any], arrived: dict[Stream, list[Any]]) -> None:
         generations.use(cursor, self.n)
-        outcome: Outcome = refold(cursor, arrived, generation=self.n, memory=self.memory, configurations=configurations(cursor))
+        outcome: Outcome = refold(
+            cursor, arrived, generation=self.n, memory=self.memory, configurations=configurations(cursor), shard=REBUILT
+        )
         self.broken |= {(tenant, sid): reason for tenant, sid, reason in outcome.broken}
 
     def _touched(self, *, limit: int) -> int:
@@ -189,17 +193,15 @@ class Rebuild:
             cursor.execute("INSERT INTO safiri.broken (tenant, call_sid, reason) VALUES (%s, %s, %s)", row)
 
 
-def _columns(name: str) -> list[str]:
-    """All but the lock's version, which counts folds and is no fact."""
-    table = next(table for table in generations.TABLES if table.name == name)
-    return [f'"{column.name}"' for column in table.columns if (name, column.name) != ("call_index", "version")]
+def _table(name: str) -> sa.Table:
+    return next(table for table in generations.TABLES if table.name == name)
 
 
 def _root(cursor: psycopg.Cursor[Any], n: int, name: str) -> dict[str, Any]:
-    """Rows and an order-free digest of a whole table."""
+    """Rows and an order-free digest of what a whole table says."""
     cursor.execute(
         "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) "
-        f"FROM (SELECT {', '.join(_columns(name))} FROM g{n}.{name}) t"
+        f"FROM ({generations.facts(_table(name), f'g{n}')}) t"
     )
     rows, total = cursor.fetchone() or (0, 0)
     return {"rows": rows, "digest": f"{int(total) % (1 << 128):032x}"}
@@ -207,13 +209,11 @@ def _root(cursor: psycopg.Cursor[Any], n: int, name: str) -> dict[str, Any]:
 
 def differences(cursor: psycopg.Cursor[Any], name: str, *, live: int, rebuilt: int) -> list[Difference]:
     """The cells in which two generations of a table differ, SHOWN at most."""
-    table = next(table for table in generations.TABLES if table.name == name)
-    keys = [column.name for column in table.primary_key.columns]
-    columns = ", ".join(_columns(name))
+    keys = generations.key(_table(name))
     using = ", ".join(f'"{key}"' for key in keys)
     cursor.execute(
-        f"SELECT to_jsonb(a), to_jsonb(b) FROM (SELECT {columns} FROM g{live}.{name}) a "
-        f"FULL JOIN (SELECT {columns} FROM g{rebuilt}.{name}) b USING ({using}) WHERE a IS DISTINCT FROM b LIMIT {SHOWN}"
+        f"SELECT to_jsonb(a), to_jsonb(b) FROM ({generations.facts(_table(name), f'g{live}')}) a "
+        f"FULL JOIN ({generations.facts(_table(name), f'g{rebuilt}')}) b USING ({using}) WHERE a IS DISTINCT FROM b LIMIT {SHOWN}"
     )
     return [one for here, there in cursor.fetchall() for one in _cells(name, keys, here, there)]
 

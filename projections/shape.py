@@ -15,7 +15,6 @@ from sqlalchemy.dialects import postgresql as pg
 
 from calls.clock import Micros
 from calls.journey import Journey
-from calls.metrics.slots import Slot
 
 DERIVED = "derived"
 LIVE = "live"
@@ -37,23 +36,17 @@ class Projection(msgspec.Struct, frozen=True):
 
 
 class Aggregate(msgspec.Struct, frozen=True):
-    """A table of sums to which journeys add: one row a key (tenant, queue, slot) and shard; a sum is that of its shards.
+    """A table of sums to which journeys add: one row a key and shard, and a sum is that of its shards.
 
-    `adds` says what a journey adds, `sums` names the columns of its amounts.
+    Its columns are the keys, `shard`, and those that `sums` names. What a journey has added stands in a column of table journeys.
     """
 
     table: sa.Table
-    adds: Callable[[Journey], list[Slot]]
     sums: tuple[str, ...]
 
     @property
     def name(self) -> str:
         return self.table.name
-
-    @property
-    def keys(self) -> list[str]:
-        """What a sum is found by: the row's key without its shard."""
-        return [column.name for column in self.table.primary_key.columns if column.name != "shard"]
 
 
 class AgentTable(msgspec.Struct, frozen=True):

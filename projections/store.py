@@ -1,42 +1,35 @@
 """Replaces the rows of journeys in every projection: what did not change is not written.
 
 A journey's digest is compared first; of a changed one only rows that differ are written, and rows that are gone deleted.
-Rows of a journey that was never seen go straight into the tables.
+Rows of a journey that was never seen go straight into the tables. Sums change by the difference of what it adds now and added before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 
 from calls.journey import Journey
-from projections import PROJECTIONS
+from calls.metrics.slots import unpack
+from projections import PROJECTIONS, queue_slots
+from projections.adding import Adder, Change
+from projections.columns import in_json, shape, type_names
 from projections.journeys import digest
 from projections.shape import Projection, Row
 from runtime.postgres import rows_as_kept
 
 Address = tuple[str, str]  # tenant, journey id
-
-NAMES = {"INTEGER": "int4", "BIGINT": "int8", "BOOLEAN": "bool", "TIMESTAMP WITH TIME ZONE": "timestamptz"}
-
-
-def type_names(table: sa.Table) -> list[str]:
-    """The Postgres type of each column, as COPY wants it."""
-    dialect = pg.dialect()  # type: ignore[no-untyped-call]
-    shown = [column.type.compile(dialect) for column in table.columns]
-    return [NAMES.get(name, name.lower()) for name in shown]
-
-
 FEW = 200  # changed journeys up to which rows travel as JSON in the statement itself
-IN_JSON = {"timestamptz": "int8", "bytea": "text", "jsonb": "text"}  # how a value of that type is written there
-FROM_JSON = {
-    "timestamptz": "'epoch'::timestamptz + {0} * interval '1 microsecond'", "bytea": "decode({0}, 'hex')", "jsonb": "{0}::jsonb",
-}  # fmt: skip
+
+
+class Standing(NamedTuple):
+    """What a journey said before: the digest of it, and what it added to the sums (packed)."""
+
+    digest: bytes
+    slots: bytes
 
 
 class Writer:
@@ -49,8 +42,9 @@ class Writer:
         rest = [name for name in names if name not in keys]
         self.projection, self.name, self.types = projection, table.name, type_names(table)
         self.scratch = f"scratch_{table.name}"
-        shape = ", ".join(f"{name} {type_}" for name, type_ in zip(names, self.types, strict=True))
-        self.make = f"CREATE TEMP TABLE IF NOT EXISTS {self.scratch} ({shape}) WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS"
+        self.make = (
+            f"CREATE TEMP TABLE IF NOT EXISTS {self.scratch} ({shape(table)}) WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS"
+        )
         columns = ", ".join(names)
         self.copy = f"COPY {{}} ({columns}) FROM STDIN (FORMAT BINARY)"
         update = (
@@ -68,8 +62,7 @@ class Writer:
         sweep = f"{self.empty} AND ({', '.join(f't.{key}' for key in keys)}) NOT IN (SELECT {', '.join(keys)} FROM {{}})"
         self.many = f"WITH swept AS ({sweep.format(self.scratch)}) {upsert.format(self.scratch)}"
         self.names = [column.name for column in table.columns]
-        given = ", ".join(f"{name} {IN_JSON.get(type_, type_)}" for name, type_ in zip(names, self.types, strict=True))
-        read = ", ".join(FROM_JSON.get(type_, "{0}").format(name) + f" AS {name}" for name, type_ in zip(names, self.types, strict=True))
+        given, read = in_json(table)
         self.few = (
             f"WITH new AS MATERIALIZED (SELECT {read} FROM json_to_recordset(%s::json) AS x ({given})), "
             f"swept AS ({sweep.format('new')}) {upsert.format('new')}"
@@ -94,46 +87,63 @@ class Writer:
 
 
 WRITERS = [Writer(projection) for projection in PROJECTIONS]
+SLOTS = Adder(queue_slots.AGGREGATE)
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
     """The scratch tables of this connection, and how it takes rows."""
     rows_as_kept(connection)
-    for writer in WRITERS:
-        connection.execute(writer.make)
+    for statement in (*(writer.make for writer in WRITERS), SLOTS.make):
+        connection.execute(statement)
 
 
-def known(cursor: psycopg.Cursor[Any], addresses: Sequence[Address]) -> dict[Address, bytes]:
-    """The digests of the journeys that stand at these addresses."""
+def known(cursor: psycopg.Cursor[Any], addresses: Sequence[Address]) -> dict[Address, Standing]:
+    """What stands at these addresses."""
     if not addresses:
         return {}
     cursor.execute(
-        "SELECT t.tenant, t.journey_id, t.digest FROM unnest(%s::text[], %s::text[]) AS a (tenant, journey_id) "
+        "SELECT t.tenant, t.journey_id, t.digest, t.slots FROM unnest(%s::text[], %s::text[]) AS a (tenant, journey_id) "
         "JOIN journeys t USING (tenant, journey_id)",
         ([tenant for tenant, _ in addresses], [address for _, address in addresses]),
     )
-    return {(tenant, address): digest for tenant, address, digest in cursor}
+    return {(tenant, address): Standing(digest, slots) for tenant, address, digest, slots in cursor}
 
 
-def replace(cursor: psycopg.Cursor[Any], journeys: Sequence[Journey], before: dict[Address, bytes]) -> list[Address]:
-    """Makes the tables say what `journeys` say. `before`: digests of all journeys that their calls had. Returns what changed."""
+def replace(cursor: psycopg.Cursor[Any], journeys: Sequence[Journey], before: dict[Address, Standing], *, shard: int) -> list[Address]:
+    """Makes the tables say what `journeys` say. `before`: what stood of all journeys that their calls had; `shard`: of the sums that
+    change (projections/adding.py). Returns what changed."""
     fresh, changed, gone = [], [], set(before)
     for journey in journeys:
         address = (journey.tenant, journey.journey_id)
         gone.discard(address)
         if address not in before:
             fresh.append(journey)
-        elif before[address] != digest(journey):
+        elif before[address].digest != digest(journey):
             changed.append(journey)
     if fresh:
-        for writer in WRITERS:
-            rows = [row for journey in fresh for row in writer.projection.rows(journey)]
-            if rows:
-                writer.write(cursor, rows, into=writer.name)
+        _write(cursor, fresh)
     swept = sorted(gone | {(journey.tenant, journey.journey_id) for journey in changed})
     if swept:
         _rewrite(cursor, changed, swept)
+    SLOTS.write(cursor, _change([*fresh, *changed], [(address[0], before[address]) for address in swept]), shard=shard)
     return [(journey.tenant, journey.journey_id) for journey in fresh] + swept
+
+
+def _change(journeys: Iterable[Journey], gone: Iterable[tuple[str, Standing]]) -> Change:
+    """What the sums change by: what these journeys add, without what those (tenant, what stood) had added."""
+    change = Change()
+    for journey in journeys:
+        change.add(journey.tenant, queue_slots.slots(journey))
+    for tenant, standing in gone:
+        change.take(tenant, unpack(standing.slots))
+    return change
+
+
+def _write(cursor: psycopg.Cursor[Any], fresh: Sequence[Journey]) -> None:
+    for writer in WRITERS:
+        rows = [row for journey in fresh for row in writer.projection.rows(journey)]
+        if rows:
+            writer.write(cursor, rows, into=writer.name)
 
 
 def _rewrite(cursor: psycopg.Cursor[Any], changed: Sequence[Journey], swept: Sequence[Address]) -> None:

@@ -23,7 +23,7 @@ EDGES_S = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
 COUNTS = ("offered", "answered", "abandoned", "flowed_out", "timed_out", "refused", "full", "waiting", "handled")
 LENGTHS = ("wait_answered", "wait_abandoned", "wait_all", "talk", "hold")  # ms
 WITHIN = ("answered", "abandoned")  # answered_5 … abandoned_600: those that waited no longer than so many seconds
-COLUMNS: tuple[str, ...] = (*LENGTHS, *COUNTS, *(f"{name}_{edge}" for name in WITHIN for edge in EDGES_S))
+COLUMNS: tuple[str, ...] = (*COUNTS, *LENGTHS, *(f"{name}_{edge}" for name in WITHIN for edge in EDGES_S))
 
 _AT = {name: n for n, name in enumerate(COLUMNS)}
 _EDGES_MS = [edge * 1000 for edge in EDGES_S]
