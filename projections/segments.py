@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from calls.agents import LONGEST_MS
 from calls.journey import Journey
 from projections.shape import Projection, Row, clean, key, metadata, moment, ms, text, when
 
@@ -17,7 +16,7 @@ TABLE = sa.Table(
     sa.Index("segments_handled_idx", "tenant", "started_at", postgresql_where=sa.text("cohort_at IS NOT NULL")),
     sa.Index(  # what is open or very long is looked for by itself
         "segments_long_idx", "tenant", "started_at",
-        postgresql_where=sa.text(f"cohort_at IS NOT NULL AND (ended_at IS NULL OR duration_ms > {LONGEST_MS})"),
+        postgresql_where=sa.text("cohort_at IS NOT NULL AND (ended_at IS NULL OR ended_at - started_at > interval '48 hours')"),
     ),
     sa.Index("segments_agent_idx", "tenant", "agent", "started_at", postgresql_where=sa.text("agent IS NOT NULL")),
     sa.Index(
