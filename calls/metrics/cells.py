@@ -83,6 +83,16 @@ def grid(question: Question) -> Grid:
     return found
 
 
+def only(grid: Grid, *, interval_start: Micros | None, hour: int | None = None, weekday: int | None = None) -> Grid:
+    """The same cells, of which those of one row are counted (of every interval where `interval_start` is None)."""
+    kept = {
+        number
+        for number, row in enumerate(grid.rows, start=1)
+        if interval_start in (None, row.interval_start) and (row.hour, row.weekday) == (hour, weekday)
+    }
+    return Grid(grid.edges, [key if key in kept else 0 for key in grid.keys], grid.rows)
+
+
 def _row(question: Question, at: Micros, *, starts: list[Micros], stretches: list[Stretch]) -> Row | None:
     """What the cell that begins at `at` is counted into."""
     interval = starts[bisect_right(starts, at) - 1]
