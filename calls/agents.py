@@ -25,8 +25,9 @@ from calls.events import StateOfAgent
 
 VERSION = 1  # of the meaning of agents' time: a change makes `safiri migrate` rebuild
 LONGEST: Micros = 48 * 3_600_000_000  # of an interval or talk that is counted into quarters of an hour
-REACH: Micros = 3_600_000_000  # wrap-up is that of a talk which ended at most so long before it was reported
+REACH_MS = 3_600_000  # wrap-up is that of a talk which ended at most so long before it was reported
 QUARTER = 900_000  # ms
+IMPLIED = -2  # `lasts_ms` of a state that nobody reported
 AgentTime: TypeAlias = Literal["talking", "hold", "ringing", "wrap_up", "paused", "available", "communicating"]
 STATES: tuple[AgentTime, ...] = ("talking", "hold", "ringing", "wrap_up", "paused", "available", "communicating")
 SLOT_COLUMNS = (*STATES, "logged_in", "talk")
@@ -34,13 +35,17 @@ Ms: TypeAlias = int
 
 
 class State(msgspec.Struct, frozen=True, order=True):
-    """An agent was reported in this state. In reading order: of several at one instant the last stands."""
+    """An agent was reported in this state. In reading order: of several at one instant the last stands.
+
+    `lasts_ms`: then it is over without a word, and the agent available again (-1: not said).
+    """
 
     at: Micros
     event_id: str
     account: str
     state: StateOfAgent
     reason: str = ""
+    lasts_ms: int = -1
 
 
 class Stretch(msgspec.Struct, frozen=True):
@@ -113,9 +118,9 @@ def days(
     What lies before `since` is only carried in (of it the last state, the last ended talk and what still runs are enough);
     `until` is the next active day, where one is known.
     """
-    told, ran = sorted(set(states)), sorted({one for one in stretches if one.counts}, key=_order)
+    told, ran = _until_over(sorted(set(states))), sorted({one for one in stretches if one.counts}, key=_order)
     low, high = (since if since is not None else -(1 << 62)) // 1000, (until if until is not None else 1 << 62) // 1000
-    instants = {one.at // 1000 for one in told}
+    instants = {one.at // 1000 for one in told if one.lasts_ms != IMPLIED}
     instants.update(one.start for one in ran)
     instants.update(one.end for one in ran if one.end is not None)
     within = sorted(at for at in instants if low <= at < high)
@@ -123,7 +128,8 @@ def days(
     if not found:
         return []
     edges = [at for _, at in found]
-    parts = _cut(_moments(told, ran, at=sorted({*within, *edges})), edges, high if until is not None else None)
+    implied = {one.at // 1000 for one in told if edges[0] <= one.at // 1000 < high}
+    parts = _cut(_moments(told, ran, at=sorted({*within, *edges, *implied})), edges, high if until is not None else None)
     ends = [*edges[1:], high if until is not None else None]
     made = [
         Day(day, start * 1000, None if end is None else end * 1000, part, {})
@@ -139,6 +145,17 @@ def _order(one: Stretch) -> tuple[Micros, str, str, str, str, int, str, int]:
         one.started_at, one.journey_id, one.call_sid, one.leg, one.kind, -1 if one.ended_at is None else one.ended_at,
         one.queue or "", one.cohort_at or 0,
     )  # fmt: skip
+
+
+def _until_over(told: list[State]) -> list[State]:
+    """`told`, and that the agent is available again where a state of known length is over before another one was reported."""
+    made: list[State] = []
+    for n, one in enumerate(told):
+        made.append(one)
+        over = one.at + one.lasts_ms * 1000
+        if one.lasts_ms >= 0 and (n + 1 == len(told) or told[n + 1].at // 1000 > over // 1000):
+            made.append(State(over, one.event_id, one.account, "available", lasts_ms=IMPLIED))
+    return made
 
 
 # ---------------------------------------------------------------- local days
@@ -223,7 +240,7 @@ def _reported(state: State, last: Stretch | None) -> Did:
     kind, reason = state.state, state.reason or None
     if kind == "talking":
         return "communicating", reason, None
-    if kind == "wrap_up" and last is not None and last.end is not None and state.at // 1000 - last.end <= REACH // 1000:
+    if kind == "wrap_up" and last is not None and last.end is not None and state.at // 1000 - last.end <= REACH_MS:
         return "wrap_up", reason, last
     assert kind != "offline", "logged out is no interval"
     return kind, reason, None

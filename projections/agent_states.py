@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from projections.shape import key, metadata, moment, text
+from projections.shape import key, metadata, moment, ms, text
 
 TABLE = sa.Table(
     "agent_states", metadata, key("tenant"), key("agent"), key("account"), key("event_id"), moment("at", required=True),
-    text("state", required=True), text("reason"), text("queue"), moment("received_at", required=True),
+    text("state", required=True), text("reason"), text("queue"), ms("lasts_ms"), moment("received_at", required=True),
     sa.Column("digest", sa.LargeBinary, nullable=False),
     sa.Index("agent_states_at_idx", "tenant", "agent", "at"),
 )  # fmt: skip

@@ -109,6 +109,18 @@ def test_reasons_part_what_is_otherwise_one() -> None:
     assert [(one.reason, clock(one.started_at)) for one in day.intervals] == [("lunch", "09:00"), ("training", "10:00")]
 
 
+def test_a_state_of_known_length_is_over_without_a_word() -> None:
+    told = [
+        State(at("23:50"), "1", "a", "wrap_up", "", 20 * 60_000),
+        State(at("09:00", 1), "2", "a", "wrap_up", "", 600_000),
+        State(at("09:05", 1), "3", "a", "offline"),
+    ]
+    assert [shown(one) for one in folded(told)] == [
+        ["23:50-00:00 wrap_up"],
+        ["00:00-00:10 wrap_up", "00:10-09:00 available", "09:00-09:05 wrap_up"],
+    ]
+
+
 def test_over_midnight_in_nairobi() -> None:
     found = folded([*states("22:00 available"), *states("02:00 offline", day=1)], [stretch("talk", "23:50", "24:10")])
     assert [one.day for one in found] == [date(2011, 7, 4), date(2011, 7, 5)]
@@ -191,6 +203,8 @@ def _expected(told: list[State], ran: list[Stretch], ms: int) -> str | None:
     runs = {one.kind for one in ran if one.started_at // 1000 <= ms < (1 << 62 if one.ended_at is None else one.ended_at) // 1000}
     last = max((one for one in told if one.at // 1000 <= ms), default=None)
     reported = None if last is None or last.state == "offline" else last.state
+    if last is not None and 0 <= last.lasts_ms <= ms - last.at // 1000:
+        reported = "available"
     for kind, state in (("talk", "talking"), ("hold", "hold")):
         if kind in runs:
             return state
