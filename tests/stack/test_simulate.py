@@ -17,6 +17,7 @@ from runtime.addresses import api_url
 from runtime.settings import load
 
 SLACK_MS = 2_500  # whole seconds, and one request on a busy machine
+MORNING = ("--account", "simline", "--calls", "30", "--seed", "7", "--rate", "400")  # faster than two agents can serve: some wait
 
 
 def simulated(stack: Stack, folder: Path, *options: str) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def compare(stack: Stack, truth: dict[str, Any]) -> None:
 
 
 def test_a_morning_with_copies_late_and_out_of_order_is_told_as_it_was(stack: Stack, tmp_path: Path) -> None:
-    truth = simulated(stack, tmp_path, "--account", "simline", "--calls", "30", "--seed", "7", "--faults", "duplicates,reorder,delay,skew")
+    truth = simulated(stack, tmp_path, *MORNING, "--faults", "duplicates,reorder,delay,skew")
     compare(stack, truth)
     outcomes = Counter(journey["outcome"] for journey in truth["journeys"])
     joined = [journey for journey in truth["journeys"] if journey["queue_visits"] and len(journey["calls"]) > 1]
@@ -64,7 +65,7 @@ def test_a_morning_with_copies_late_and_out_of_order_is_told_as_it_was(stack: St
     assert set(talked) == {"simon", "simba"} and all(talked.values())
     agents = {row["agent"]: row["state"] for row in stack.get("/v1/agents")["agents"]}
     assert (agents["simon"], agents["simba"]) == ("offline", "offline"), "they went home"
-    again = simulated(stack, tmp_path, "--account", "simline", "--calls", "30", "--seed", "7")
+    again = simulated(stack, tmp_path, *MORNING)
     compare(stack, again)
     assert wishes(again) == wishes(truth), "one seed, one demand"
     alike = sum(a["outcome"] == b["outcome"] for a, b in zip(truth["journeys"], again["journeys"], strict=True))
@@ -72,7 +73,7 @@ def test_a_morning_with_copies_late_and_out_of_order_is_told_as_it_was(stack: St
 
 
 def test_what_lost_events_is_said_to_be_incomplete(stack: Stack, tmp_path: Path) -> None:
-    truth = simulated(stack, tmp_path, "--account", "simline", "--calls", "24", "--seed", "13", "--faults", "losses")
+    truth = simulated(stack, tmp_path, "--account", "simline", "--calls", "24", "--seed", "13", "--rate", "400", "--faults", "losses")
     lost = [journey for journey in truth["journeys"] if journey["lost"]]
     assert 0 < len(lost) < 12
     compare(stack, truth)
