@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -61,14 +63,33 @@ def connect(database_url: str, *, name: str, **options: Any) -> psycopg.Connecti
 
 
 class Bounded(psycopg.Connection[Any]):
-    """A connection that waits LONGEST_WAIT_S at most: a server that stands still keeps its sockets open and would hold us for ever."""
+    """A connection that waits `longest_s` at most: a server that stands still keeps its sockets open and would hold us for ever."""
+
+    longest_s = LONGEST_WAIT_S
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
-            return super().wait(gen, interval, LONGEST_WAIT_S if timeout is None else timeout)
+            return super().wait(gen, interval, self.longest_s if timeout is None else timeout)
         except psycopg.errors._WaitTimeout as error:  # noqa: SLF001  its documentation asks callers to convert it
             self.pgconn.finish()  # in the middle of an answer it is of no more use
-            raise psycopg.OperationalError(f"the server did not answer within {LONGEST_WAIT_S:.0f} s") from error
+            raise psycopg.OperationalError(f"the server did not answer within {self.longest_s:.0f} s") from error
+
+
+@contextmanager
+def patient(database_url: str, *, name: str, longest_s: int) -> Iterator[psycopg.Connection[Any]]:
+    """One snapshot to read from, for questions that may take `longest_s` each. Raises Retry where Postgres is away or takes longer."""
+    options = f"-c timezone=UTC -c jit=off -c work_mem=64MB -c statement_timeout={longest_s}s"
+    try:
+        with Bounded.connect(
+            database_url, application_name=f"safiri {name}", connect_timeout=5, options=options, prepare_threshold=None
+        ) as connection:
+            connection.longest_s = longest_s + 3.0
+            connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+            yield connection
+    except psycopg.errors.QueryCanceled as error:
+        raise Retry(f"the question took longer than {longest_s} s: narrow it, for example with from and to") from error
+    except AWAY as error:
+        raise Retry(f"Postgres does not answer: {(str(error).strip().splitlines() or ['it went away'])[-1]}") from error
 
 
 def engine(database_url: str, *, name: str, size: int = 8) -> sa.Engine:

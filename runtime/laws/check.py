@@ -1,0 +1,111 @@
+"""Asks every law of one tenant's tables, over a range or over everything, in one snapshot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import psycopg
+
+from calls.clock import Micros, to_datetime
+from calls.metrics.laws import LAWS, Law
+from calls.metrics.slots import SLOT_US
+from runtime.laws import journeys, queues, rows
+from runtime.laws.sides import Asked, statement
+from runtime.postgres import patient
+from runtime.problems import Retry
+
+LONGEST_S = 120  # a statement
+"""Law -> how it is asked."""
+QUESTIONS: dict[str, Asked] = {
+    "queue.offered": queues.OFFERED, "queue.waiting": queues.WAITING, "queue.answered_by": queues.ANSWERED_BY, "queue.slots": queues.SLOTS,
+    "calls.outcomes": journeys.OUTCOME, "calls.open": journeys.OPEN, "calls.indexed": journeys.INDEXED, "journeys.counts": journeys.COUNTS,
+    "journeys.times": journeys.TIMES, "journeys.first": journeys.FIRST, "journeys.bots": journeys.BOTS, "journeys.told": rows.STORY,
+    "rows.belong": rows.BELONG, "lengths.instants": journeys.LENGTHS, "lengths.negative": Asked(("of", "row"), " UNION ALL ".join(rows.SOUND)),
+    "legs.parts": journeys.PARTS, "handled.cohorts": journeys.COHORTS, "handled.segments": journeys.SEGMENTS, "menus.last": journeys.MENUS,
+}  # fmt: skip
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """Where a law is broken, and what both sides come to there."""
+
+    where: dict[str, Any]
+    left: int
+    right: int
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What a law came to. `broken`: in how many places it is; `violations` has the first of them."""
+
+    law: Law
+    left: int
+    right: int
+    broken: int
+    violations: list[Violation]
+
+
+class Range(msgspec.Struct, frozen=True):
+    """[since, until); None = no bound."""
+
+    since: Micros | None = None
+    until: Micros | None = None
+
+    def bound(self) -> dict[str, object]:
+        """As the statements take it. Sums by quarter of an hour are looked at where the whole quarter lies in the range."""
+        slots_since = None if self.since is None else -(-self.since // SLOT_US) * SLOT_US
+        slots_until = None if self.until is None else self.until // SLOT_US * SLOT_US
+        return {
+            "since": _at(self.since, "-infinity"), "until": _at(self.until, "infinity"),
+            "slots_since": _at(slots_since, "-infinity"), "slots_until": _at(slots_until, "infinity"),
+            "everything": self.since is None and self.until is None,
+        }  # fmt: skip
+
+
+EVERYTHING = Range()
+_one_at_a_time = threading.Semaphore(1)  # it costs a pass over the tables
+
+
+def check(database_url: str, tenant: str, within: Range = EVERYTHING, *, wait_s: float = 60.0) -> list[Checked]:
+    """Every law. Raises Retry where Postgres is away, takes too long, or another check does not end within `wait_s`."""
+    with _alone(wait_s), patient(database_url, name="laws", longest_s=LONGEST_S) as connection:
+        return [_ask(connection, law, {"tenant": tenant} | within.bound()) for law in LAWS]
+
+
+def broken(found: Sequence[Checked]) -> list[Checked]:
+    return [one for one in found if one.broken]
+
+
+def tenants(database_url: str) -> list[str]:
+    """Who has anything in the tables."""
+    with patient(database_url, name="laws", longest_s=LONGEST_S) as connection:
+        return [tenant for (tenant,) in connection.execute(_TENANTS)]
+
+
+# Each tenant by a step along the index.
+_TENANTS = """
+WITH RECURSIVE found AS (
+  (SELECT min(tenant) AS tenant FROM live.journeys)
+  UNION ALL SELECT (SELECT min(j.tenant) FROM live.journeys j WHERE j.tenant > found.tenant) FROM found WHERE found.tenant IS NOT NULL
+) SELECT tenant FROM found WHERE tenant IS NOT NULL"""
+
+
+@contextmanager
+def _alone(wait_s: float) -> Iterator[None]:
+    if not _one_at_a_time.acquire(timeout=wait_s):
+        raise Retry("the laws are being checked for somebody else: ask again")
+    try:
+        yield
+    finally:
+        _one_at_a_time.release()
+
+
+def _ask(connection: psycopg.Connection[Any], law: Law, bound: dict[str, object]) -> Checked:
+    left, right, places, shown = connection.execute(statement(QUESTIONS[law.id], law.relation), bound).fetchone() or (0, 0, 0, [])
+    return Checked(law, int(left), int(right), places, [Violation(one["where"], int(one["left"]), int(one["right"])) for one in shown])
+
+
+def _at(at: Micros | None, bound: str) -> object:
+    return bound if at is None else to_datetime(at)

@@ -1,0 +1,152 @@
+"""The laws of single rows, as SQL: each is what its journey's document tells, belongs to a journey, and has nothing negative."""
+
+from __future__ import annotations
+
+import msgspec
+
+from calls.metrics.slots import COLUMNS
+from runtime.laws.sides import MINE, OF_JOURNEY, Asked, journeys, of
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A table whose rows the documents tell: what `columns` (name -> type) are there, and where in `told` they are listed.
+
+    `given`: columns that the place in the document says.
+    """
+
+    columns: dict[str, str]
+    places: str
+    given: tuple[str, ...] = ()
+
+
+def _listed(document: str, name: str, shape: dict[str, str], *inner: str) -> str:
+    """The rows of a JSON list, numbered from 0 as `n`; `inner`: lists within."""
+    columns = shape | dict.fromkeys(inner, "jsonb")
+    typed = ", ".join(f"{column} {type_}" for column, type_ in columns.items())
+    return (
+        f"CROSS JOIN LATERAL (SELECT {', '.join(columns)}, (nr - 1)::int4 AS n "
+        f"FROM ROWS FROM (jsonb_to_recordset({document}) AS ({typed})) WITH ORDINALITY x ({', '.join(columns)}, nr)) {name}"
+    )
+
+
+_HEARD = {"started_at": "timestamptz", "answered_at": "timestamptz", "ended_at": "timestamptz"}
+_CALL = {
+    "call_sid": "text", "aliases": "text[]", "account": "text", "direction": "text", "caller": "text", "called": "text", **_HEARD,
+}  # fmt: skip
+_LEG = {"leg": "text", "kind": "text", "address": "text", "agent": "text", "queue": "text", **_HEARD, "ended_by": "text", "cause": "text"}
+_SEGMENT = {
+    "kind": "text", "started_at": "timestamptz", "ended_at": "timestamptz", "duration_ms": "int8", "queue": "text", "agent": "text",
+}  # fmt: skip
+_VISIT = {
+    "call_sid": "text", "queue": "text", "entered_at": "timestamptz", "left_at": "timestamptz", "wait_ms": "int8", "outcome": "text",
+    "agent": "text", "priority": "int4",
+}  # fmt: skip
+_STEP = {"call_sid": "text", "at": "timestamptz", "menu": "text", "digits": "text", "timed_out": "bool"}
+
+_CALLS = _listed("j.told -> 'calls'", "c", _CALL, "legs")
+_LEGS = _CALLS + " " + _listed("c.legs", "l", _LEG, "segments")
+TOLD = {
+    "calls": Told(_CALL, _CALLS.replace(") c", ") r")),
+    "legs": Told(_LEG, _CALLS + " " + _listed("c.legs", "r", _LEG), ("call_sid",)),
+    "segments": Told(_SEGMENT, _LEGS + " " + _listed("l.segments", "r", _SEGMENT), ("call_sid", "leg", "n")),
+    "queue_visits": Told(_VISIT, _listed("j.told -> 'queue_visits'", "r", _VISIT), ("n",)),
+    "menu_steps": Told(_STEP, _listed("j.told -> 'menu_path'", "r", _STEP), ("n",)),
+}
+_GIVEN = {"call_sid": "c.call_sid", "leg": "l.leg", "n": "r.n"}
+_SPENT = dict.fromkeys(("total_ms", "menu_ms", "queue_ms", "ring_ms", "talk_ms", "hold_ms", "bot_ms"), "int8")
+_HEAD = {
+    "account": "text", "provider": "text", "direction": "text", "caller": "text", "called": "text", **_HEARD, "state": "text",
+    "outcome": "text", "ended_by": "text", "complete": "bool", "events": "int4", "labels": "text[]", "attributes": "jsonb", "flow": "text",
+}  # fmt: skip
+_CODES = """(SELECT coalesce(array_agg(DISTINCT code COLLATE "C" ORDER BY code COLLATE "C"), '{}')
+FROM jsonb_to_recordset(j.told -> 'anomalies') AS a (code text))"""
+
+
+def _typed(shape: dict[str, str]) -> str:
+    return ", ".join(f"{name} {type_}" for name, type_ in shape.items())
+
+
+def _head(of_journey: str, of_durations: str, *rest: str) -> str:
+    """A journey's own columns as one text: as they are kept, or as its document tells them."""
+    own = [f"{of_journey}.{name}" for name in _HEAD] + [f"{of_durations}.{name}" for name in _SPENT]
+    return f"ROW({', '.join([*own, *rest])})::text"
+
+
+def _kept_rows(table: str, told: Told) -> str:
+    content = ", ".join(f"t.{name}" for name in (*told.given, *told.columns))
+    return of(table, "t.journey_id", f"'{table}' AS of", f"ROW({content})::text AS row", "1 AS l", "0 AS r", when=_READABLE)
+
+
+def _told_rows(table: str, told: Told) -> str:
+    content = ", ".join([*(_GIVEN[name] for name in told.given), *(f"r.{name}" for name in told.columns)])
+    return f"SELECT j.journey_id, '{table}', ROW({content})::text, 0, 1 FROM told j {told.places}"
+
+
+# A NUL in a text cannot be in a jsonb, and stands as another character in the columns: such a journey is left to `rebuild --verify`.
+_READABLE = "strpos(j.document, '\\u0000') = 0"
+_KEPT_OWN = _head("j", "j", "j.anomalies", "j.queue", "j.menu")
+_TOLD_OWN = _head("h", "s", _CODES, "j.told -> 'queue_visits' -> 0 ->> 'queue'", "j.told -> 'menu_path' -> -1 ->> 'menu'")
+_TOLD_HEAD = (
+    f"SELECT j.journey_id, 'journeys', {_TOLD_OWN}, 0, 1 FROM told j CROSS JOIN LATERAL jsonb_to_record(j.told) AS h ({_typed(_HEAD)}) "
+    f"CROSS JOIN LATERAL jsonb_to_record(j.told -> 'durations') AS s ({_typed(_SPENT)})"
+)
+STORY = Asked(
+    ("journey_id", "of", "row"),
+    f"WITH told AS MATERIALIZED ({journeys('j.journey_id', 'j.document::jsonb AS told', when=_READABLE)}) "
+    + " UNION ALL ".join([
+        journeys("j.journey_id", "'journeys' AS of", f"{_KEPT_OWN} AS row", "1 AS l", "0 AS r", when=_READABLE), _TOLD_HEAD,
+        *(side(table, told) for table, told in TOLD.items() for side in (_kept_rows, _told_rows)),
+    ]),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- belonging to a journey
+
+_WHEN = {"legs": "cohort_at", "segments": "cohort_at", "queue_visits": "entered_at"}  # what metrics read, and what finds it
+
+
+def _belonging(table: str) -> str:
+    """Rows without a journey have a place of their own; the rest only counts."""
+    at = _WHEN.get(table)
+    timed = f"(t.{at} >= %(since)s AND t.{at} < %(until)s)" if at else "false"
+    named, lost = "t.journey_id IS NOT NULL", "CASE WHEN j.journey_id IS NULL THEN {} END"
+    return (
+        f"SELECT {lost.format(repr(table))} AS of, {lost.format('t.journey_id')} AS journey_id, "
+        f"count(*) AS l, count(j.journey_id) AS r FROM live.{table} t LEFT JOIN live.journeys j ON {OF_JOURNEY} "
+        f"WHERE t.tenant = %(tenant)s AND {named} AND (%(everything)s OR {timed}) GROUP BY 1, 2"
+    )
+
+
+BELONG = Asked(
+    ("of", "journey_id"),
+    " UNION ALL ".join(map(_belonging, ("calls", "legs", "segments", "queue_visits", "menu_steps", "labels", "call_index"))),
+)
+
+
+# ---------------------------------------------------------------- nothing negative
+
+
+def sound(table: str, row: str, *, fault: str, source: str) -> str:
+    """Both counts of the rows of a table; where `fault` is true, `row` says which it is."""
+    place = f"CASE WHEN {fault} THEN '{table}' END AS of, CASE WHEN {fault} THEN {row} END AS row"
+    return f"SELECT {place}, 1 AS l, (NOT ({fault}))::int AS r FROM {source}"
+
+
+def _least(*columns: str) -> str:
+    return f"coalesce(least({', '.join(columns)}), 0) < 0"
+
+
+# Of all shards together: one alone may well be below 0, for it takes off what another has added.
+_QUEUES = (
+    "(SELECT queue, slot, "
+    + ", ".join(f'sum("{name}") AS "{name}"' for name in COLUMNS)
+    + " FROM live.queue_slots WHERE tenant = %(tenant)s AND slot >= %(slots_since)s AND slot < %(slots_until)s GROUP BY 1, 2) t"
+)
+_LENGTHS = [f"j.{name}" for name in (*_SPENT, "max_wait_ms", "events", "visits", "handled")]
+_OF_JOURNEYS = f"live.{{}} t JOIN live.journeys j ON {OF_JOURNEY} WHERE {MINE}"
+SOUND = [
+    sound("journeys", "j.journey_id", fault=_least(*_LENGTHS), source=f"live.journeys j WHERE {MINE}"),
+    sound("queue_visits", "t.journey_id", fault=_least("t.wait_ms"), source=_OF_JOURNEYS.format("queue_visits")),
+    sound("segments", "t.journey_id", fault=_least("t.duration_ms"), source=_OF_JOURNEYS.format("segments")),
+    sound("queue_slots", "t.queue || ' ' || t.slot", fault=_least(*(f't."{name}"' for name in COLUMNS)), source=_QUEUES),
+]
