@@ -24,9 +24,11 @@ from faststream.confluent import KafkaBroker
 from faststream.confluent.annotations import KafkaMessage
 
 from projections import positions
+from projections.bisecting import project_bisecting
+from projections.compacting import AGE
 from projections.project import Fenced, Projected, Projector
 from projections.records import Record
-from runtime import kafka
+from runtime import clock, kafka
 from runtime.addresses import find
 from runtime.postgres import AWAY, connect
 from runtime.problems import Missing, Retry
@@ -41,6 +43,7 @@ BATCH = 2000  # larger ones are hardly faster and hold more memory
 WINDOW_S = 0.02  # a poll waits this long for a full batch: the floor of freshness
 LONGEST_WAIT_S = 5.0
 LATE_S = 0.5  # between two looks at journeys whose fold was put off
+STEPS = 10  # of gathering old sums, some 0.1 s each
 STUCK_S = 60.0  # records waiting and none projected for so long: end, to be started again
 
 
@@ -192,11 +195,26 @@ class Consumption:
                 await asyncio.wait_for(stop.wait(), 10)
             if not stop.is_set():
                 await self._tell_kafka()
+                await self._compact()
                 await self._watchdog()
         late.cancel()
         await self.broker.stop()
         if self.projector:
             self.projector.close()
+
+    async def _compact(self) -> None:
+        """Gathers old sums: one step, and some more while there is nothing else to do."""
+        moved_at = self.moved_at
+        try:
+            for _ in range(STEPS):
+                async with self.one_at_a_time:
+                    taken = await asyncio.to_thread(lambda: self._projector().compact(until=clock.now() - AGE))
+                if not taken or moved_at != self.moved_at:
+                    return
+        except Retry as error:
+            log.warning("old sums wait", reason=str(error))
+        except Exception:  # a bug; they are right, only many
+            log.exception("gathering old sums failed")
 
     async def _fold_late(self) -> None:
         """Folds the large journeys that were put off, when their time comes."""
@@ -254,25 +272,6 @@ class Consumption:
 def _record(message: Message) -> Record:
     _, timestamp = message.timestamp()
     return Record(message.topic() or "", message.partition() or 0, message.offset() or 0, message.value(), message.key(), timestamp)
-
-
-def project_bisecting(projector: Projector, records: list[Record]) -> Projected:
-    """Projects; where the whole fails by a bug, projects halves, so that one record cannot hold up the others for ever.
-
-    A single record that still fails is put into quarantine as it is.
-    """
-    try:
-        return projector.project(records)
-    except (Retry, Fenced):
-        raise
-    except Exception as error:
-        log.exception("a batch failed", records=len(records))
-        projector.close()
-        if len(records) == 1:
-            return projector.quarantine(records[0], f"projecting it failed: {type(error).__name__}: {str(error)[:300]}")
-        half = len(records) // 2
-        first, second = project_bisecting(projector, records[:half]), project_bisecting(projector, records[half:])
-        return Projected(first.arrivals + second.arrivals, first.poison + second.poison, second.outcome)
 
 
 def run(settings: Settings) -> None:

@@ -15,10 +15,11 @@ import msgspec
 import psycopg
 import structlog
 
-from calls.clock import to_datetime
+from calls.clock import Micros, to_datetime
 from calls.configuration import Configuration
 from calls.history import Delivery
-from projections import deferred, generations, groups, journal, store
+from projections import AGGREGATES, deferred, generations, groups, journal, store
+from projections.compacting import compact
 from projections.journal import Arrival, Stream
 from projections.records import Poison, Record, envelope_of, sorted_out
 from projections.refold import Memory, Outcome, refold
@@ -105,6 +106,19 @@ class Projector:
 
         done: list[int] = []
         self._in_transaction(due)
+        return done[-1]
+
+    def compact(self, *, until: Micros) -> int:
+        """Gathers some sums of slots before `until` (projections/compacting.py); returns how many rows. Raises Retry like `project`."""
+
+        def gather(cursor: psycopg.Cursor[Any]) -> Projected:
+            n, _ = generations.enter(cursor)
+            generations.use(cursor, n)
+            done.append(sum(compact(cursor, aggregate, until=until) for aggregate in AGGREGATES))
+            return Projected([], [], Outcome([], [], []))
+
+        done: list[int] = []
+        self._in_transaction(gather)
         return done[-1]
 
     def quarantine(self, record: Record, reason: str) -> Projected:

@@ -20,7 +20,7 @@ from calls.envelope import TOPICS, Envelope, encode
 from calls.providers import PROVIDERS
 from ingest.accept import Origin, envelope
 from projections import generations, positions
-from projections.consumer import project_bisecting
+from projections.bisecting import project_bisecting
 from projections.project import Projector, Record
 from projections.rebuild import Report, rebuild
 from runtime.problems import Retry

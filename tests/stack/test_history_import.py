@@ -1,7 +1,6 @@
 """A month of a real call centre, read as neutral events: whatever order it comes in, the journeys are its calls.
 
-The month is not part of the project. SAFIRI_TEST_DATA names a folder with `anonymous_bank_1999` (its `to_events.py` and raw
-files); without it, a folder `shared/data` beside the checkout is looked for.
+The month is not part of the project (tests/outside.py). What its figures must be is in test_bank.py.
 """
 
 from __future__ import annotations
@@ -9,15 +8,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import random
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bank
 import psycopg
 import pytest
 from projecting import Bench, copy, cut, delivery, settle
@@ -26,27 +23,17 @@ from whole import Stack
 from calls.clock import parse_time
 from calls.envelope import Envelope
 from projections import generations
-from projections.consumer import project_bisecting
+from projections.bisecting import project_bisecting
 
-HOME = Path(os.environ.get("SAFIRI_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data") / "anonymous_bank_1999"
-MONTH = HOME / "raw" / "01_january.txt.gz"
-SHARE = 16_000  # events of the month that the orders are tried on
+SHARE = 8_000  # events of the month that the orders are tried on
 
-pytestmark = [
-    pytest.mark.skipif(not MONTH.exists(), reason="no history at hand: SAFIRI_TEST_DATA names a folder with anonymous_bank_1999"),
-    pytest.mark.timeout(400),
-]
+pytestmark = [bank.NEEDED, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
-def month() -> list[dict[str, Any]]:
-    text = subprocess.run([sys.executable, str(HOME / "to_events.py"), str(MONTH)], capture_output=True, text=True, check=True).stdout
-    return [json.loads(line) for line in text.splitlines()]
-
-
-@pytest.fixture(scope="module")
-def share(month: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def share() -> list[dict[str, Any]]:
     """The first calls of the month, whole."""
+    month = [json.loads(line) for line in bank.events(1)]
     some = {event["call_sid"] for event in month[:SHARE]}
     return [event for event in month if event["call_sid"] in some]
 
@@ -114,7 +101,7 @@ def test_shuffled_in_blocks_with_copies_it_is_the_same_month(another: Callable[[
 
 
 def test_imported_twice_it_is_once(stack: Stack, tmp_path: Path, share: list[dict[str, Any]]) -> None:
-    first = {event["call_sid"] for event in share[:6_000]}
+    first = {event["call_sid"] for event in share[:4_000]}
     some = [event for event in share if event["call_sid"] in first]
     path = tmp_path / "january.ndjson.gz"
     with gzip.open(path, "wt") as out:

@@ -15,7 +15,7 @@ from projecting import Bench, copy, cut, delivery, story
 from calls.clock import rfc3339
 from calls.envelope import Envelope, encode
 from projections import refold
-from projections.consumer import project_bisecting
+from projections.bisecting import project_bisecting
 from projections.project import Fenced, Record
 from projections.rebuild import rebuild
 from tests.given import NOON
