@@ -11,7 +11,7 @@ from calls.journey import Anomaly, AnomalyCode, Leg, MenuStep, QueueVisit, Segme
 
 MAIN = "caller"  # the leg that every call has
 PERSON = ("agent", "external", "sip")
-UNREPORTED = "reported"  # an attribute of leg.started: false where the provider tells nothing of that leg
+UNREPORTED = "reported"  # an attribute of leg.started and call.ended: false where the provider tells nothing of that leg, of that end
 PARTICIPANT = "participant"  # an attribute of conference.joined and left: whose number it was
 FAULTS = ("delegate_failed", "bot_unavailable", "flow_fault", "unknown_step")
 
@@ -51,6 +51,12 @@ class Building(msgspec.Struct):
     types: set[str] = set()
     anomalies: list[Anomaly] = []
     whole: bool = True
+
+    @property
+    def unsure_of_end(self) -> bool:
+        """The end was presumed or concluded: it stands until more is heard of the call."""
+        end = self.ended
+        return isinstance(end, e.CallPresumedEnded) or bool(end and end.attributes and end.attributes.get(UNREPORTED) is False)
 
 
 def note(building: Building, code: AnomalyCode, detail: str, *event_ids: str) -> None:

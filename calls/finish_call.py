@@ -26,12 +26,13 @@ class Finished(msgspec.Struct):
 
 def finish(b: Building, call: Call, country: str) -> Finished:
     """`call` comes with its ids, account and provider; this fills in the rest."""
+    if b.ended and b.unsure_of_end and b.last_at > b.ended.at:
+        b.ended, b.ended_by = None, "unknown"  # it was heard of again: not over
     presumed = isinstance(b.ended, e.CallPresumedEnded)
-    if presumed and b.ended and b.last_at > b.ended.at:
-        b.ended, presumed = None, False  # it was heard of again: not over
     call.started_at = b.first_at if b.started_at is None else b.started_at
     call.answered_at, call.ended_at = b.answered_at, b.ended.at if b.ended else None
     _parties(b, call, country)
+    _conclude_entries(b, call)
     main = _main_leg(b, call)
     _close_open(b, call)
     _close_visits(b, call)
@@ -114,6 +115,18 @@ def _transferred(b: Building, leg: Leg, end: Micros | None) -> None:
     if end is not None:
         leg.ended_at, leg.ended_by = max(end, leg.started_at), "unknown"
         leg.cause = b.ended.reason if isinstance(b.ended, e.CallFailed) else None
+
+
+def _conclude_entries(b: Building, call: Call) -> None:
+    """Visits of which only the exit was told, where it says how long was waited."""
+    for queue, exits in b.left_early.items():
+        for left in [one for one in exits if one.waited_ms is not None]:
+            exits.remove(left)
+            entered = max(0, left.at - (left.waited_ms or 0) * 1000)
+            b.visits.append(QueueVisit(b.sid, queue, entered, left.at, left.reason))
+            b.whole = False
+            call.started_at = min(call.started_at, entered) if b.started_at is None else call.started_at
+    b.visits.sort(key=lambda one: one.entered_at)
 
 
 def _close_visits(b: Building, call: Call) -> None:

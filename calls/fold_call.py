@@ -50,9 +50,15 @@ def _answered(b: Building, fact: e.CallAnswered, _: str) -> None:
         b.answered_at = fact.at
 
 
+def _end(b: Building, fact: e.CallEnded | e.CallFailed | e.CallPresumedEnded) -> None:
+    """The first end stands, but for one that was presumed or concluded: it gives way to what comes later."""
+    if b.unsure_of_end:
+        b.ended, b.ended_by = None, "unknown"
+    b.ended = b.ended or fact
+
+
 def _ended(b: Building, fact: e.CallEnded, _: str) -> None:
-    if b.ended is None or isinstance(b.ended, e.CallPresumedEnded):
-        b.ended = fact
+    _end(b, fact)
     if b.ended_by == "unknown":
         b.ended_by = fact.ended_by
     b.direction = b.direction or fact.direction
@@ -60,13 +66,11 @@ def _ended(b: Building, fact: e.CallEnded, _: str) -> None:
 
 def _failed(b: Building, fact: e.CallFailed, _: str) -> None:
     b.failure = b.failure or fact
-    if b.ended is None or isinstance(b.ended, e.CallPresumedEnded):
-        b.ended = fact
+    _end(b, fact)
 
 
 def _presumed(b: Building, fact: e.CallPresumedEnded, _: str) -> None:
-    if b.ended is None or isinstance(b.ended, e.CallPresumedEnded):  # silent again after a sign of life: the last one counts
-        b.ended = fact
+    _end(b, fact)  # silent again after a sign of life: the last one counts
 
 
 def _unrecognised(b: Building, fact: e.Unrecognised, event_id: str) -> None:
@@ -146,7 +150,7 @@ def _queue_left(b: Building, fact: e.QueueLeft, _: str) -> None:
         visit.left_at, visit.outcome = fact.at, fact.reason
         return
     closed = [one for one in b.visits if one.queue == fact.queue and one.outcome == fact.reason]
-    again = bool(closed) and (fact.reason == "timeout" or any(one.left_at == fact.at for one in closed))
+    again = bool(closed) and (fact.reason in ("timeout", "overflow") or any(one.left_at == fact.at for one in closed))
     if not again:  # the same exit said twice is nothing new; a wait that was over is said by whoever notices, each at their time
         b.left_early.setdefault(fact.queue, []).append(fact)
 

@@ -11,7 +11,7 @@ import structlog
 
 from calls.clock import Micros
 from calls.envelope import TOPICS, Envelope, body_fields, digest, encode
-from calls.masking import mask, mask_text
+from calls.masking import mask_text
 from calls.providers import Delivered, NotUnderstood, Provider
 from ingest.spool import Spool, Spooled, frames
 from runtime.kafka import Publisher
@@ -37,7 +37,7 @@ def envelope(
     origin: Origin, body: bytes, *, content_type: str, headers: dict[str, str], received_at: Micros, signature: str, reason: str = ""
 ) -> Envelope:
     """Masks, then digests, then asks the provider whose it is. What nobody understands (or comes with a `reason`) is for quarantine."""
-    masked = mask(body, content_type, origin.exempt)
+    masked = origin.provider.mask(body, content_type, origin.exempt)
     kept = {name: headers[name] for name in origin.provider.kept_headers if name in headers}
     receipt, mark = os.urandom(16).hex(), digest(masked)
     text, raw = body_fields(masked)

@@ -10,6 +10,7 @@ import msgspec
 from calls.clock import Micros
 from calls.envelope import StreamKind
 from calls.events import Event
+from calls.masking import mask
 
 
 class NotUnderstood(Exception):
@@ -59,4 +60,5 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     sid_rank: Callable[[str], int]  # 0 = the id by which a call is known; more = an alias
     ends: frozenset[str] = frozenset({"call.ended", "call.failed"})  # types one of which a complete call must have
     starts: frozenset[str] = frozenset({"call.started"})  # likewise for its beginning
+    mask: Callable[[bytes, str, frozenset[str]], bytes] = mask  # (body, content type, exempt) -> the body without card numbers
     kept_headers: frozenset[str] = frozenset()  # header names (lower case) that belong to the delivery's meaning

@@ -156,14 +156,41 @@ def test_forms_and_bytes_are_masked_in_place(body: bytes, masked: bytes) -> None
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_what_a_dialect_knows_is_kept_and_what_was_typed_is_not(provider: str) -> None:
-    known = {"sautikit": "callerNumber", "minivoice": "provider_call_id", "africastalking": "callerNumber", "neutral": "call_sid"}[provider]
+    ids = {"minivoice": "provider_call_id", "neutral": "call_sid", "asterisk-queue-log": "callid"}
+    known = ids.get(provider, "callerNumber")
     for body, kind in (
         (json.dumps({known: CARD, "digits": CARD}).encode(), JSON),
         (urlencode({known: CARD, "digits": CARD}).encode(), FORM),
     ):
-        masked = mask(body, kind, PROVIDERS[provider].exempt)
+        masked = PROVIDERS[provider].mask(body, kind, PROVIDERS[provider].exempt)
         assert masked.count(CARD.encode()) == 1
         assert b"************1111" in masked
+
+
+@pytest.mark.parametrize(
+    ("body", "masked"),
+    [
+        (b"1404377805|1404377800.3456|q|NONE|ENTERQUEUE||4111111111111111|1", None),  # a caller's number, and ids that would pass
+        (b"1404377805.123459|4111111111.111111|q|4111111111111111|CONNECT|8|4111111111.111111|4", None),
+        (
+            b"1404377805|4111111111.111111|q|NONE|SURVEY| 4111111111111111 |1",
+            b"1404377805|4111111111.111111|q|NONE|SURVEY| ************1111 |1",
+        ),
+        (
+            b'1404377805,4111111111.111111,q,NONE,SURVEY,"4111 1111 1111 1111, he said",1',
+            b'"1404377805","4111111111.111111","q","NONE","SURVEY","**** **** **** 1111, he said","1"',
+        ),
+        (
+            b'{"time": "1404377805", "callid": "4111111111.111111", "event": "ENTERQUEUE", "data1": "4111111111111111", "data2": "4111111111111111"}',
+            b'{"time": "1404377805", "callid": "4111111111.111111", "event": "ENTERQUEUE", "data1": "************1111", "data2": "4111111111111111"}',
+        ),
+        (b"4111111111111111", b'"************1111"'),
+        (b"a|4111111111111111", b"a|************1111"),
+    ],
+)
+def test_ids_of_a_line_are_known_by_their_place(body: bytes, masked: bytes | None) -> None:
+    provider = PROVIDERS["asterisk-queue-log"]
+    assert provider.mask(body, "", provider.exempt) == (masked or body)
 
 
 # ---------------------------------------------------------------- whatever the nesting and the escapes

@@ -26,6 +26,8 @@ NEEDED = {
     "minivoice": "call.started call.answered call.ended call.failed call.linked menu.digits recording.ready recording.notice unrecognised",
     "africastalking": """call.started call.seen call.ended call.failed call.reported menu.digits recording.ready leg.started leg.answered
         leg.ended unrecognised""",
+    "asterisk-queue-log": """queue.entered queue.left call.seen call.ended call.failed leg.started leg.answered leg.ended agent.state
+        unrecognised""",
     "neutral": """call.started call.answered call.ended call.failed call.linked call.unlinked menu.entered menu.digits menu.left
         queue.entered queue.left leg.started leg.answered leg.ended hold.started hold.ended conference.joined conference.left bot.started
         bot.turn bot.handed_over bot.ended recording.ready call.reported agent.state unrecognised""",
@@ -171,6 +173,18 @@ def test_any_form_is_survived(fields: dict[str, str]) -> None:
     survives(urlencode(fields).encode(), FORM)
 
 
+CELLS = st.sampled_from(
+    """1788249600 1788249600.5 -1 1e9 9999999999999 NONE q Agent/1 c.1 ENTERQUEUE CONNECT ABANDON COMPLETEAGENT ATTENDEDTRANSFER LINK FULL
+    RINGNOANSWER PAUSE ADDMEMBER PAUSED WRAPUPSTART SYSCOMPAT QUEUESTART EXITWITHKEY 99999999999999999999999 \x00 é " """.split(" ")
+) | st.text(max_size=6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(CELLS, max_size=12), st.sampled_from("|,"))
+def test_any_row_is_survived(cells: list[str], separator: str) -> None:
+    survives(separator.join(["1788249600", *cells]).encode("utf-8", "surrogatepass"), "text/plain")
+
+
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"[", b'"', b"=", b"&", b"%zz=&&", b"\xff\xfe=%zz&&", b"[" * 200_000, b'{"a":' * 200_000, b"\xef\xbb\xbf"]
 )
@@ -243,6 +257,25 @@ def test_the_rest_id_names_the_call_wherever_it_stands() -> None:
 def test_the_idempotency_key_names_no_event() -> None:
     body = json.dumps({"kind": "call.started", "workspace_id": "w", "data": {"call_id": "c"}}).encode()
     assert PROVIDERS["sautikit"].identify(delivery(body, headers={"x-sautikit-idempotency-key": "d-1"})).event_id is None
+
+
+def row_mark(body: str) -> str | None:
+    return PROVIDERS["asterisk-queue-log"].identify(delivery(body.encode(), "text/plain")).event_id
+
+
+def test_a_row_of_a_queue_log_is_one_event_in_any_writing_and_other_rows_are_others() -> None:
+    same = [
+        "1788249600|c-1|support|NONE|ABANDON|1|1|13",
+        " 1788249600 | c-1 | support | NONE | abandon | 1 | 1 | 13 |||",
+        "2026-09-01 08:00:00.000000+00,c-1,support,NONE,ABANDON,1,1,13,,",
+        '{"time": "2026-09-01T08:00:00Z", "callid": "c-1", "queuename": "support", "agent": "", "event": "ABANDON", "data1": 1, "data2": "1", "data3": "13"}',
+        '["1788249600.000000", "c-1", "support", "", "ABANDON", "1", "1", 13, "", null]',
+    ]
+    assert len({row_mark(body) for body in same}) == 1
+    others = [
+        same[0].replace(*change) for change in (("600|", "601|"), ("c-1", "c-2"), ("support", "sales"), ("|13", "|14"), ("|1|1|", "|11||"))
+    ]
+    assert len({row_mark(body) for body in [same[0], *others]}) == 1 + len(others)
 
 
 def test_masked_digits_are_still_digits() -> None:
