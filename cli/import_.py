@@ -15,7 +15,9 @@ from runtime.settings import Settings
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--account", required=True, help="The account that the deliveries belong to.")
-@click.option("--format", "form", help="neutral, sautikit, minivoice, africastalking (default: the account's provider).")
+@click.option(
+    "--format", "form", help="neutral, sautikit, minivoice, africastalking, asterisk-queue-log (default: the account's provider)."
+)
 @as_json
 @common
 def command(settings: Settings, files: tuple[Path, ...], account: str, form: str | None, as_json: bool) -> None:

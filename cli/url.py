@@ -10,7 +10,7 @@ import click
 from cli.options import as_json, common
 from runtime import addresses
 from runtime.problems import Missing, Refused
-from runtime.settings import Settings
+from runtime.settings import UNSIGNED, Settings
 
 Running = Literal["http", "database", "kafka", "virtual"]
 
@@ -47,7 +47,7 @@ def _hook(settings: Settings, name: str) -> str:
         names = ", ".join(sorted(settings.accounts)) or "none"
         raise Refused(422, "Unknown account", f"no account {name!r} is configured; known: {names}")
     address = f"{settings.public_url or addresses.find(settings)['http']}/hooks/{name}"
-    if account.provider != "africastalking" or account.signature == "none":
+    if account.provider not in UNSIGNED or account.signature == "none":
         return address
     if not account.signing_secrets:
         raise Refused(422, "No secret", f"accounts.{name} has no signing_secrets: any text of your own will do, the token is made of it")

@@ -1,8 +1,8 @@
 """History into the same log through the same path. Twice is once; interrupted, it goes on where it was acknowledged.
 
-A file has one delivery a line (NDJSON, plain or gzip): a neutral event, a provider's body as it was sent, or an archive line
-`{"body": …, "content_type"?, "headers"?, "received_at"?}` whose body is text or an object. Lines that are none go to
-quarantine. What became of all of them only the projector knows: it counts per import in its own transaction.
+A file has one delivery a line (plain or gzip): a neutral event, a provider's body as it was sent, a line of a queue_log, or an
+archive line `{"body": …, "content_type"?, "headers"?, "received_at"?}` whose body is text or an object. Lines that are none go
+to quarantine. What became of all of them only the projector knows: it counts per import in its own transaction.
 """
 
 from __future__ import annotations
@@ -155,7 +155,8 @@ def _read(origin: Origin, line: bytes) -> Envelope:
     try:
         archived = msgspec.json.decode(line, type=_Archived)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return envelope(origin, line, content_type="application/json", headers={}, received_at=now(), signature="import")
+        kind = "application/json" if line[:1] in (b"{", b"[") else origin.provider.line_type
+        return envelope(origin, line, content_type=kind, headers={}, received_at=now(), signature="import")
     body = archived.body.encode() if isinstance(archived.body, str) else msgspec.json.encode(archived.body)
     said = archived.content_type if archived.content_type.isprintable() else ""
     kind = said or ("application/json" if body[:1] in b"{[" else "application/x-www-form-urlencoded")

@@ -16,7 +16,7 @@ from ingest.accept import Log, Origin, envelope
 from runtime.asgi import LARGEST, Application, Bodies, Gone, Receive, Scope, Send, TooLarge, TooMuch, headers_of, refuse
 from runtime.clock import now
 from runtime.problems import Refused, Retry
-from runtime.settings import Settings
+from runtime.settings import UNSIGNED, Settings
 from runtime.telemetry import DELIVERIES, PUBLISH_SECONDS
 
 log = structlog.get_logger()
@@ -40,7 +40,7 @@ class Sender:
         self.required = account.signature == "required"
         self.accepted: Counter = DELIVERIES.labels(name, "202")
         self.hint = "sign the raw body with one of the account's signing_secrets"
-        if provider.name == "africastalking":
+        if provider.name in UNSIGNED:
             self.hint = f"deliver to the address that `safiri url hook {name}` prints"
 
     def verify(self, body: bytes, headers: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ from calls.voice.values import PHONE, SIP, WEB
 from runtime.problems import Refused
 
 ProviderName = Literal["sautikit", "minivoice", "africastalking", "asterisk-queue-log", "neutral"]
+UNSIGNED = ("africastalking", "asterisk-queue-log")  # nothing of theirs is signed: the address carries a token
 
 
 def _zone(name: str) -> str:

@@ -276,6 +276,7 @@ PROVIDER = Provider(
     identify=identify,
     parse=parse,
     mask=mask_row,
+    line_type="text/plain",
     exempt=frozenset({"time", "callid", "queuename", "agent", "event"}),
     sid_rank=lambda _: 0,
     starts=frozenset({"queue.entered"}),

@@ -61,4 +61,5 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     ends: frozenset[str] = frozenset({"call.ended", "call.failed"})  # types one of which a complete call must have
     starts: frozenset[str] = frozenset({"call.started"})  # likewise for its beginning
     mask: Callable[[bytes, str, frozenset[str]], bytes] = mask  # (body, content type, exempt) -> the body without card numbers
+    line_type: str = "application/json"  # content type of a bare line of a file
     kept_headers: frozenset[str] = frozenset()  # header names (lower case) that belong to the delivery's meaning

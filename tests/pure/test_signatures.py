@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from calls.providers import PROVIDERS
 from calls.providers.interface import Verdict
+from runtime.settings import UNSIGNED
 
 NOW = 1_788_249_600
 BODY = b'{"kind":"call.started","data":{"call_id":"c-1"}}'
@@ -167,7 +168,7 @@ def test_only_the_right_signature_is_taken(name: str, body: bytes, place: int, o
     wrong = verify(name, right, body, [other])
     # The standard reads `whsec_` + base64 as bytes, and HMAC fills a key up with zeros: two texts may be one key.
     assert not wrong.ok or other.rstrip("\0") == secret.rstrip("\0") or name == "neutral"
-    if body and name != "africastalking":
+    if body and name not in UNSIGNED:
         place %= 8 * len(body)
         flipped = bytearray(body)
         flipped[place // 8] ^= 1 << place % 8
