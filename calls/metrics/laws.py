@@ -54,7 +54,7 @@ LAWS: tuple[Law, ...] = (
         "journey and kind", _JOURNEY),
     Law("journeys.first", "=", "the agent a journey names", "the first named person who took the caller", "journey", _JOURNEY),
     Law("journeys.bots", "=", "what became of a journey with a bot", "what its bots, queues and people say", "journey", _JOURNEY),
-    Law("journeys.told", "=", "every row of a journey", "what its document tells", "row", _JOURNEY),
+    Law("journeys.told", "=", "every row of a journey", "what its document tells", "row and digest of what it says", _JOURNEY),
     Law("rows.belong", "=", "the rows of all tables", "those whose journey exists", "table and journey",
         "the row's own time; rows that no metric reads are looked at when no range is given"),
     Law("lengths.instants", "=", "every length that is kept", "what lies between its two instants", "journey and table", _JOURNEY),
@@ -63,8 +63,8 @@ LAWS: tuple[Law, ...] = (
     Law("legs.parts", "<=", "ringing, talk, hold and bot of a leg that is over", "the leg's length", "leg", _JOURNEY),
     Law("handled.cohorts", "=", "the number of people's answers", "those of them counted to an answered visit's entry, or to themselves",
         "journey", _JOURNEY),
-    Law("handled.segments", "=", "the segments that have a cohort", "the segments of people's answers, with the cohort of their leg",
-        "leg and cohort", _JOURNEY),
-    Law("menus.last", "=", "the menu that a visit, a person's answer and its segments name", "the last menu before it", "row", _JOURNEY),
+    Law("handled.segments", "=", "the segments that have a cohort", "the segments of people's answers, with their leg's cohort and menu",
+        "leg, cohort and menu", _JOURNEY),
+    Law("menus.last", "=", "the menu that a visit or a person's answer names", "the last menu before it", "row", _JOURNEY),
 )  # fmt: skip
 BY_ID: dict[str, Law] = {law.id: law for law in LAWS}

@@ -24,8 +24,9 @@ QUESTIONS: dict[str, Asked] = {
     "queue.offered": queues.OFFERED, "queue.waiting": queues.WAITING, "queue.answered_by": queues.ANSWERED_BY, "queue.slots": queues.SLOTS,
     "calls.outcomes": journeys.OUTCOME, "calls.open": journeys.OPEN, "calls.indexed": journeys.INDEXED, "journeys.counts": journeys.COUNTS,
     "journeys.times": journeys.TIMES, "journeys.first": journeys.FIRST, "journeys.bots": journeys.BOTS, "journeys.told": rows.STORY,
-    "rows.belong": rows.BELONG, "lengths.instants": journeys.LENGTHS, "lengths.negative": Asked(("of", "row"), " UNION ALL ".join(rows.SOUND)),
+    "rows.belong": rows.BELONG, "lengths.instants": journeys.LENGTHS,
     "legs.parts": journeys.PARTS, "handled.cohorts": journeys.COHORTS, "handled.segments": journeys.SEGMENTS, "menus.last": journeys.MENUS,
+    "lengths.negative": Asked(("of", "row"), " UNION ALL ".join(rows.SOUND)),
 }  # fmt: skip
 
 

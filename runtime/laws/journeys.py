@@ -92,10 +92,10 @@ AND v.outcome = 'answered' AND v.queue = t.queue))"""
 COHORTS = Asked(("journey_id",), of("legs", "t.journey_id", "1 AS l", f"({_ITS_ENTRY})::int AS r", when=_HANDLED))
 _LEG = ("t.journey_id", "t.call_sid", "t.leg")
 SEGMENTS = both(
-    ("journey_id", "call_sid", "leg", "cohort_at"),
-    of("segments", *_LEG, "t.cohort_at", "1 AS amount", when=_HANDLED),
-    "SELECT s.journey_id, s.call_sid, s.leg, l.cohort_at, 1 AS amount FROM ("
-    + of("legs", "t.tenant", *_LEG, "t.cohort_at", when=_HANDLED)
+    ("journey_id", "call_sid", "leg", "cohort_at", "menu"),
+    of("segments", *_LEG, "t.cohort_at", "t.menu", "1 AS amount", when=_HANDLED),
+    "SELECT s.journey_id, s.call_sid, s.leg, l.cohort_at, l.menu, 1 AS amount FROM ("
+    + of("legs", "t.tenant", *_LEG, "t.cohort_at", "t.menu", when=_HANDLED)
     + ") l JOIN live.segments s USING (tenant, journey_id, call_sid, leg)",
 )
 
@@ -111,18 +111,12 @@ def _last_menu(table: str, row: str, at: str) -> str:
 
 
 _ROW_OF = {"queue_visits": "t.n::text", "legs": "t.call_sid || ' ' || t.leg"}
-_SAID = "t.menu IS NOT NULL"
 MENUS = both(
     ("journey_id", "of", "row", "menu"),
     " UNION ALL ".join(
-        of(table, "t.journey_id", f"'{table}' AS of", f"{row} AS row", "t.menu", "1 AS amount", when=_SAID)
+        of(table, "t.journey_id", f"'{table}' AS of", f"{row} AS row", "t.menu", "1 AS amount", when="t.menu IS NOT NULL")
         for table, row in _ROW_OF.items()
-    )
-    + " UNION ALL "
-    + of("segments", "t.journey_id", "'segments'", "t.call_sid || ' ' || t.leg || ' ' || t.n", "t.menu", "1", when=_SAID),
+    ),
     f"SELECT * FROM ({_last_menu('queue_visits', _ROW_OF['queue_visits'], 'entered_at')}) v (journey_id, of, row, menu, amount) UNION ALL "
-    + _last_menu("legs", _ROW_OF["legs"], "cohort_at")
-    + " UNION ALL SELECT s.journey_id, 'segments', s.call_sid || ' ' || s.leg || ' ' || s.n, l.menu, 1 FROM ("
-    + of("legs", "t.tenant", *_LEG, "t.menu", when=f"{_HANDLED} AND {_SAID}")
-    + ") l JOIN live.segments s USING (tenant, journey_id, call_sid, leg)",
+    + _last_menu("legs", _ROW_OF["legs"], "cohort_at"),
 )

@@ -11,11 +11,12 @@ from runtime.laws.sides import MINE, OF_JOURNEY, Asked, journeys, of
 class Told(msgspec.Struct, frozen=True):
     """A table whose rows the documents tell: what `columns` (name -> type) are there, and where in `told` they are listed.
 
-    `given`: columns that the place in the document says.
+    `row` names one of a journey's rows; `given`: columns that the place in the document says.
     """
 
     columns: dict[str, str]
     places: str
+    row: str
     given: tuple[str, ...] = ()
 
 
@@ -24,7 +25,7 @@ def _listed(document: str, name: str, shape: dict[str, str], *inner: str) -> str
     columns = shape | dict.fromkeys(inner, "jsonb")
     typed = ", ".join(f"{column} {type_}" for column, type_ in columns.items())
     return (
-        f"CROSS JOIN LATERAL (SELECT {', '.join(columns)}, (nr - 1)::int4 AS n "
+        f"(SELECT {', '.join(columns)}, (nr - 1)::int4 AS n "
         f"FROM ROWS FROM (jsonb_to_recordset({document}) AS ({typed})) WITH ORDINALITY x ({', '.join(columns)}, nr)) {name}"
     )
 
@@ -44,14 +45,17 @@ _VISIT = {
 _STEP = {"call_sid": "text", "at": "timestamptz", "menu": "text", "digits": "text", "timed_out": "bool"}
 
 _CALLS = _listed("j.told -> 'calls'", "c", _CALL, "legs")
-_LEGS = _CALLS + " " + _listed("c.legs", "l", _LEG, "segments")
+_LEGS = f"{_CALLS} CROSS JOIN LATERAL {_listed('c.legs', 'l', _LEG, 'segments')}"
 TOLD = {
-    "calls": Told(_CALL, _CALLS.replace(") c", ") r")),
-    "legs": Told(_LEG, _CALLS + " " + _listed("c.legs", "r", _LEG), ("call_sid",)),
-    "segments": Told(_SEGMENT, _LEGS + " " + _listed("l.segments", "r", _SEGMENT), ("call_sid", "leg", "n")),
-    "queue_visits": Told(_VISIT, _listed("j.told -> 'queue_visits'", "r", _VISIT), ("n",)),
-    "menu_steps": Told(_STEP, _listed("j.told -> 'menu_path'", "r", _STEP), ("n",)),
-}
+    "calls": Told(_CALL, _listed("j.told -> 'calls'", "r", _CALL), "{0}.call_sid"),
+    "legs": Told(_LEG, f"{_CALLS} CROSS JOIN LATERAL {_listed('c.legs', 'r', _LEG)}", "{0}.call_sid || ' ' || {0}.leg", ("call_sid",)),
+    "segments": Told(
+        _SEGMENT, f"{_LEGS} CROSS JOIN LATERAL {_listed('l.segments', 'r', _SEGMENT)}", "{0}.call_sid || ' ' || {0}.leg || ' ' || {0}.n",
+        ("call_sid", "leg", "n"),
+    ),
+    "queue_visits": Told(_VISIT, _listed("j.told -> 'queue_visits'", "r", _VISIT), "{0}.n::text", ("n",)),
+    "menu_steps": Told(_STEP, _listed("j.told -> 'menu_path'", "r", _STEP), "{0}.n::text", ("n",)),
+}  # fmt: skip
 _GIVEN = {"call_sid": "c.call_sid", "leg": "l.leg", "n": "r.n"}
 _SPENT = dict.fromkeys(("total_ms", "menu_ms", "queue_ms", "ring_ms", "talk_ms", "hold_ms", "bot_ms"), "int8")
 _HEAD = {
@@ -66,37 +70,46 @@ def _typed(shape: dict[str, str]) -> str:
     return ", ".join(f"{name} {type_}" for name, type_ in shape.items())
 
 
-def _head(of_journey: str, of_durations: str, *rest: str) -> str:
-    """A journey's own columns as one text: as they are kept, or as its document tells them."""
-    own = [f"{of_journey}.{name}" for name in _HEAD] + [f"{of_durations}.{name}" for name in _SPENT]
-    return f"ROW({', '.join([*own, *rest])})::text"
+def _row(*columns: str) -> str:
+    """What a row says, as a number: equal rows have equal ones."""
+    return f"hash_record_extended(ROW({', '.join(columns)}), 0)"
 
 
-def _kept_rows(table: str, told: Told) -> str:
-    content = ", ".join(f"t.{name}" for name in (*told.given, *told.columns))
-    return of(table, "t.journey_id", f"'{table}' AS of", f"ROW({content})::text AS row", "1 AS l", "0 AS r", when=_READABLE)
+def _own(of_journey: str, of_durations: str, *rest: str) -> str:
+    """A journey's own columns: as they are kept, or as its document tells them."""
+    return _row(*(f"{of_journey}.{name}" for name in _HEAD), *(f"{of_durations}.{name}" for name in _SPENT), *rest)
 
 
-def _told_rows(table: str, told: Told) -> str:
-    content = ", ".join([*(_GIVEN[name] for name in told.given), *(f"r.{name}" for name in told.columns)])
-    return f"SELECT j.journey_id, '{table}', ROW({content})::text, 0, 1 FROM told j {told.places}"
+def _kept(table: str, told: Told) -> str:
+    content = _row(*(f"t.{name}" for name in (*told.given, *told.columns)))
+    return of(table, "t.journey_id", f"'{table}'", f"{told.row.format('t')}", content, "1", "0")
 
 
-# A NUL in a text cannot be in a jsonb, and stands as another character in the columns: such a journey is left to `rebuild --verify`.
-_READABLE = "strpos(j.document, '\\u0000') = 0"
-_KEPT_OWN = _head("j", "j", "j.anomalies", "j.queue", "j.menu")
-_TOLD_OWN = _head("h", "s", _CODES, "j.told -> 'queue_visits' -> 0 ->> 'queue'", "j.told -> 'menu_path' -> -1 ->> 'menu'")
-_TOLD_HEAD = (
-    f"SELECT j.journey_id, 'journeys', {_TOLD_OWN}, 0, 1 FROM told j CROSS JOIN LATERAL jsonb_to_record(j.told) AS h ({_typed(_HEAD)}) "
+def _told(table: str, told: Told) -> str:
+    content = _row(*(_GIVEN[name] for name in told.given), *(f"r.{name}" for name in told.columns))
+    row = told.row.format("r").replace("r.call_sid", "c.call_sid" if "call_sid" in told.given else "r.call_sid")
+    return f"SELECT '{table}', {row.replace('r.leg', 'l.leg') if 'leg' in told.given else row}, {content} FROM {told.places}"
+
+
+# A NUL cannot be in a jsonb; the columns have another character instead of it. A backslash may itself be escaped.
+_AS_JSON = (
+    "(CASE WHEN strpos(j.document, '\\u0000') = 0 THEN j.document "
+    "ELSE regexp_replace(j.document, '(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', '\\1\ufffd', 'g') END)::jsonb"
+)
+_OWN_TOLD = _own("h", "s", _CODES, "j.told -> 'queue_visits' -> 0 ->> 'queue'", "j.told -> 'menu_path' -> -1 ->> 'menu'")
+_HEAD_TOLD = (
+    f"SELECT 'journeys', '', {_OWN_TOLD} FROM jsonb_to_record(j.told) AS h ({_typed(_HEAD)}) "
     f"CROSS JOIN LATERAL jsonb_to_record(j.told -> 'durations') AS s ({_typed(_SPENT)})"
 )
+_DOCUMENTS = journeys("j.journey_id", f"{_AS_JSON} AS told") + " OFFSET 0"  # each is read once
 STORY = Asked(
-    ("journey_id", "of", "row"),
-    f"WITH told AS MATERIALIZED ({journeys('j.journey_id', 'j.document::jsonb AS told', when=_READABLE)}) "
-    + " UNION ALL ".join([
-        journeys("j.journey_id", "'journeys' AS of", f"{_KEPT_OWN} AS row", "1 AS l", "0 AS r", when=_READABLE), _TOLD_HEAD,
-        *(side(table, told) for table, told in TOLD.items() for side in (_kept_rows, _told_rows)),
-    ]),
+    ("journey_id", "of", "row", "digest"),
+    journeys("j.journey_id", "'journeys' AS of", "'' AS row", f"{_own('j', 'j', 'j.anomalies', 'j.queue', 'j.menu')} AS digest", "1 AS l",
+             "0 AS r")
+    + " UNION ALL " + " UNION ALL ".join(_kept(table, told) for table, told in TOLD.items())
+    + f" UNION ALL SELECT j.journey_id, x.of, x.row, x.digest, 0, 1 FROM ({_DOCUMENTS}) j CROSS JOIN LATERAL ("
+    + " UNION ALL ".join([_HEAD_TOLD, *(_told(table, told) for table, told in TOLD.items())])
+    + ") x (of, row, digest)",
 )  # fmt: skip
 
 
