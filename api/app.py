@@ -13,6 +13,8 @@ from fastapi import APIRouter, FastAPI
 
 from api import desk, flows, health, journeys, problems, prometheus, schemas
 from api.database import reader
+from api.exports.download import Exports
+from api.exports.routes import router as exports
 from api.freshness import Depth, Freshness, Log, none_waits, put_off, unsent
 from api.health import Health
 from api.prometheus import Watched
@@ -33,8 +35,8 @@ def build(
 
     `routers`: further routes. `log`: who looks at Kafka (default: a Watcher of `addresses["kafka"]`). `spool`, `deferred`: how much
     waits before the log and behind it. `spool_open`: whether deliveries can be taken while Kafka is away.
-    `app.state` has `settings`, `flows`, `engine` (reads only), `keys`, `freshness`, `health`, `watched`, `floor`. Raises Refused where a
-    flow is broken.
+    `app.state` has `settings`, `flows`, `engine` (reads only), `keys`, `freshness`, `health`, `watched`, `exports`, `floor`. Raises Refused
+    where a flow is broken.
     """
     app = FastAPI(
         title="Safiri", version="1", summary="What happened on every phone call.", docs_url=None, redoc_url=None,
@@ -49,9 +51,10 @@ def build(
     )  # fmt: skip
     state.health = Health(state.engine, state.log, spool_open)
     state.watched = Watched(state.freshness, state.engine, state.log, spool=spool, data_dir=settings.data_dir)
+    state.exports = Exports(addresses["database"], settings.data_dir / "exports")
     state.floor = Floor(settings, addresses["database"], public=settings.public_url or addresses["http"])
     problems.add(app)
-    for router in (*routers, health.router, prometheus.router, journeys.router, flows.router, desk.router):
+    for router in (*routers, health.router, prometheus.router, journeys.router, flows.router, desk.router, exports):
         app.include_router(router)
     _describe(app)
     return app
@@ -60,6 +63,7 @@ def build(
 @asynccontextmanager
 async def _closing(app: FastAPI) -> AsyncIterator[None]:
     yield
+    app.state.exports.close()
     await app.state.floor.close()
     app.state.engine.dispose()
 

@@ -155,6 +155,13 @@ def page_of(items: Iterable[tuple[str, str]]) -> tuple[int | None, str | None]:
         raise invalid("limit", str(error)) from None
 
 
+def period_of(items: Iterable[tuple[str, str]]) -> tuple[Micros | None, Micros | None]:
+    """`from` and `to` of what takes nothing else, None where not given. Raises Refused 422 as `parse` does."""
+    filters = parse(_only(items, ("from", "to")), tenant="", country="").filters
+    begin, end = filters.get("from"), filters.get("to")
+    return (None if begin is None else int(begin), None if end is None else int(end))
+
+
 def refuse_all(items: Iterable[tuple[str, str]]) -> None:
     """For addresses that take no parameters: Refused 422 where one is given."""
     _only(items, ())

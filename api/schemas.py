@@ -13,6 +13,7 @@ TITLES = {
     401: "No key, or one that is unknown or revoked", 403: "The key's scope does not allow this", 404: "Nothing of yours has this id",
     409: "The id names several journeys", 422: "A parameter is wrong; errors names it", 503: "Something around us is away; ask again",
     413: "The body is too large", 429: "The provider takes no more calls just now", 502: "The provider does not answer",
+    416: "The file has no such bytes",
 }  # fmt: skip
 
 
