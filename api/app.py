@@ -12,6 +12,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from api import desk, flows, health, journeys, problems, prometheus, schemas
+from api.analytics.invariants import Watch
+from api.analytics.invariants import router as invariants
 from api.database import reader
 from api.exports.download import Exports
 from api.exports.routes import router as exports
@@ -35,7 +37,8 @@ def build(
 
     `routers`: further routes. `log`: who looks at Kafka (default: a Watcher of `addresses["kafka"]`). `spool`, `deferred`: how much
     waits before the log and behind it. `spool_open`: whether deliveries can be taken while Kafka is away.
-    `app.state` has `settings`, `flows`, `engine` (reads only), `keys`, `freshness`, `health`, `watched`, `exports`, `floor`. Raises Refused
+    `app.state` has `settings`, `flows`, `engine` (reads only), `keys`, `freshness`, `health`, `watched`, `exports`, `floor`,
+    `database_url`. Raises Refused
     where a flow is broken.
     """
     app = FastAPI(
@@ -50,11 +53,14 @@ def build(
         state.log, state.engine, spool=spool, deferred=deferred or put_off(state.engine), outbox=unsent(state.engine)
     )  # fmt: skip
     state.health = Health(state.engine, state.log, spool_open)
-    state.watched = Watched(state.freshness, state.engine, state.log, spool=spool, data_dir=settings.data_dir)
+    state.database_url = addresses["database"]
+    state.watched = Watched(
+        state.freshness, state.engine, state.log, spool=spool, data_dir=settings.data_dir, laws=Watch(addresses["database"])
+    )
     state.exports = Exports(addresses["database"], settings.data_dir / "exports")
     state.floor = Floor(settings, addresses["database"], public=settings.public_url or addresses["http"])
     problems.add(app)
-    for router in (*routers, health.router, prometheus.router, journeys.router, flows.router, desk.router, exports):
+    for router in (*routers, health.router, prometheus.router, journeys.router, flows.router, desk.router, exports, invariants):
         app.include_router(router)
     _describe(app)
     return app

@@ -16,6 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
+from api.analytics.invariants import Watch
 from api.asking import Asking
 from api.database import away_is_retry
 from api.freshness import Depth, Freshness, Log
@@ -31,10 +32,14 @@ _KEPT = sa.text(
 
 
 class Watched(Collector):
-    """A Prometheus collector: asks each source in a thread of its own and waits 1.5 s for all of them together."""
+    """A Prometheus collector: asks each source in a thread of its own and waits 1.5 s for all of them together.
 
-    def __init__(self, freshness: Freshness, engine: sa.Engine, log: Log, *, spool: Depth, data_dir: Path) -> None:
+    `laws` is never waited for: it says what it found last.
+    """
+
+    def __init__(self, freshness: Freshness, engine: sa.Engine, log: Log, *, spool: Depth, data_dir: Path, laws: Watch) -> None:
         self._freshness, self._engine, self._log, self._spool, self._data_dir = freshness, engine, log, spool, data_dir
+        self._laws = laws
         self._sources = {
             part: Asking(part, question)
             for part, question in (("kafka", self._answers), ("postgres", self._kept), ("freshness", self._behind))
@@ -52,6 +57,7 @@ class Watched(Collector):
         yield up
         yield _gauge("safiri_spool_depth", "Deliveries in the durable spool, not yet in Kafka.", self._spool()[0])
         yield self._restarts()
+        yield from self._laws.collect()
 
     def _answers(self) -> list[Metric]:
         self._log.ends()

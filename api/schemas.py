@@ -112,9 +112,19 @@ _DESK: dict[str, Schema] = {
     }, required=("call_sid", "status", "client_request_id", "account")),
 }  # fmt: skip
 
+_VIOLATION = {"where": ANYTHING, "left": WHOLE, "right": WHOLE}
+_INVARIANTS = _object({
+    "laws": _list(_object({
+        "law": TEXT, "says": TEXT, "relation": {"type": "string", "enum": ["=", "<="]}, "left": WHOLE, "right": WHOLE, "broken": COUNT,
+        "violations": _list(_object(_VIOLATION)),
+    })),
+    "violations": _list(_object({"law": TEXT, **_VIOLATION})), "complete_through": MAYBE_TIME,
+})  # fmt: skip
+
 SCHEMAS: dict[str, Schema] = {
     "Segment": _SEGMENT, "Leg": _LEG, "Call": _CALL, "QueueVisit": _VISIT, "MenuStep": _STEP, "Journey": _JOURNEY, "Delivery": _DELIVERY,
     "Problem": _PROBLEM, "Freshness": _FRESHNESS, **_FLOWS, **_DESK,
+    "Invariants": _INVARIANTS,
     "JourneyPage": _object({"journeys": _list(_ref("Journey")), "next_cursor": MAYBE_TEXT, "complete_through": MAYBE_TIME}),
     "DeliveryPage": _object({"events": _list(_ref("Delivery")), "next_cursor": MAYBE_TEXT}),
     "Health": _object({"status": TEXT, "dependencies": {"type": "object", "additionalProperties": TEXT}}, required=("status",)),

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "journey": ("cli.journey", "command", "One call's story, from any id of the call."),
     "calls": ("cli.calls", "command", "List journeys."),
     "export": ("cli.export", "command", "A whole dataset as CSV, NDJSON or Parquet."),
+    "invariants": ("cli.invariants", "command", "Check the laws that the numbers obey."),
     "tail": ("cli.tail", "command", "Follow calls as they come."),
     "lag": ("cli.lag", "command", "What is not yet projected."),
     "quarantine": ("cli.quarantine", "command", "What could not be understood, why, and again."),

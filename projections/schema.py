@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import psycopg
+import structlog
 from alembic import command
 from alembic.config import Config
 
@@ -16,9 +17,12 @@ from calls.configuration import Configuration
 from calls.parties import normalise
 from projections import generations
 from projections.rebuild import rebuild
+from runtime.laws.check import broken, check_all
 from runtime.postgres import connect
+from runtime.problems import Retry
 from runtime.settings import Settings
 
+log = structlog.get_logger()
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 LOCK = 0x5AF1_0003  # advisory: one migration at a time
 
@@ -48,6 +52,20 @@ def _generation(connection: psycopg.Connection[Any], database_url: str) -> None:
             generations.show(connection, generations.make(connection, "live"))
     elif live[1] != generations.fingerprint():
         rebuild(database_url)
+        _hold(database_url)
+
+
+def _hold(database_url: str) -> None:
+    """Says which laws the new tables break; the tables are shown all the same, for the old ones are of the past."""
+    try:
+        found = check_all(database_url)
+    except Retry as error:
+        log.warning("laws not checked", reason=str(error))
+        return
+    for tenant, laws in found.items():
+        for one in broken(laws):
+            log.error("law broken", tenant=tenant, law=one.law.id, places=one.broken, says=one.law.says)
+        log.info("laws hold", tenant=tenant, hold=len(laws) - len(broken(laws)), of=len(laws))
 
 
 def configuration_of(settings: Settings, now: Micros) -> Configuration:
@@ -68,6 +86,7 @@ def configuration_of(settings: Settings, now: Micros) -> Configuration:
         countries={name: settings.tenant(name).country for name in sorted(settings.tenant_names)},
         numbers=numbers,
         agents=dict(sorted(agents.items())),
+        timezones={name: str(settings.tenant(name).timezone) for name in sorted(settings.tenant_names)},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -75,14 +75,15 @@ def check(database_url: str, tenant: str, within: Range = EVERYTHING, *, wait_s:
         return [_ask(connection, law, {"tenant": tenant} | within.bound()) for law in LAWS]
 
 
-def broken(found: Sequence[Checked]) -> list[Checked]:
-    return [one for one in found if one.broken]
-
-
-def tenants(database_url: str) -> list[str]:
-    """Who has anything in the tables."""
+def check_all(database_url: str, within: Range = EVERYTHING, *, wait_s: float = 60.0) -> dict[str, list[Checked]]:
+    """Every law of every tenant that has journeys. Raises Retry like `check`."""
     with patient(database_url, name="laws", longest_s=LONGEST_S) as connection:
-        return [tenant for (tenant,) in connection.execute(_TENANTS)]
+        tenants = [tenant for (tenant,) in connection.execute(_TENANTS)]
+    return {tenant: check(database_url, tenant, within, wait_s=wait_s) for tenant in tenants}
+
+
+def broken(found: Iterable[Checked]) -> list[Checked]:
+    return [one for one in found if one.broken]
 
 
 # Each tenant by a step along the index.
