@@ -14,6 +14,8 @@ from fastapi import APIRouter, FastAPI
 from api import desk, flows, health, journeys, problems, prometheus, schemas
 from api.analytics.invariants import Watch
 from api.analytics.invariants import router as invariants
+from api.analytics.routes import router as metrics
+from api.analytics.shapes import SCHEMAS
 from api.database import reader
 from api.exports.download import Exports
 from api.exports.routes import router as exports
@@ -60,7 +62,7 @@ def build(
     state.exports = Exports(addresses["database"], settings.data_dir / "exports")
     state.floor = Floor(settings, addresses["database"], public=settings.public_url or addresses["http"])
     problems.add(app)
-    for router in (*routers, health.router, prometheus.router, journeys.router, flows.router, desk.router, exports, invariants):
+    for router in (*routers, health.router, prometheus.router, journeys.router, flows.router, desk.router, exports, metrics, invariants):
         app.include_router(router)
     _describe(app)
     return app
@@ -82,7 +84,7 @@ def _describe(app: FastAPI) -> None:
         document = made()
         document["paths"].update(described.PATHS)
         components = document.setdefault("components", {})
-        components.setdefault("schemas", {}).update(schemas.SCHEMAS)
+        components.setdefault("schemas", {}).update(schemas.SCHEMAS | SCHEMAS)
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: `safiri keys create`."}}
         return document
 

@@ -47,7 +47,7 @@ def page(connection: sa.Connection, asked: Asked, *, tenant: str, accounts: froz
     """The JSON of `GET /v1/journeys`. `accounts`: those the settings know of the tenant. Refused 422 for an account nobody knows."""
     found: Sequence[Any] = connection.execute(_listing(asked, tenant)).all()
     account = asked.filters.get("account")
-    if not found and account is not None and account not in accounts and not _has_rows(connection, tenant, str(account)):
+    if not found and account is not None and account not in accounts and not has_rows(connection, tenant, str(account)):
         raise invalid("account", f"no account of this name; known are {', '.join(sorted(accounts)) or 'none'}")
     rows = found[: asked.limit]
     more = len(found) > asked.limit
@@ -111,7 +111,7 @@ def _tail(complete_through: str | None) -> bytes:
     return b',"charges":[],"complete_through":' + msgspec.json.encode(complete_through) + b"}"
 
 
-def _has_rows(connection: sa.Connection, tenant: str, account: str) -> bool:
+def has_rows(connection: sa.Connection, tenant: str, account: str) -> bool:
     wanted = sa.select(sa.exists().where(JOURNEYS.c.tenant == tenant, JOURNEYS.c.account == account))
     return bool(connection.execute(wanted).scalar_one())
 

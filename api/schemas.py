@@ -17,19 +17,19 @@ TITLES = {
 }  # fmt: skip
 
 
-def _ref(name: str) -> Schema:
+def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _object(properties: Schema, *, required: Sequence[str] | None = None) -> Schema:
+def object_of(properties: Schema, *, required: Sequence[str] | None = None) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties if required is None else required)}
 
 
-def _list(of: Schema) -> Schema:
+def list_of(of: Schema) -> Schema:
     return {"type": "array", "items": of}
 
 
-def _or_null(schema: Schema) -> Schema:
+def or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
@@ -37,97 +37,98 @@ TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 TIME: Schema = {"type": "string", "format": "date-time"}
-MAYBE_TEXT, MAYBE_TIME, MAYBE_MS = _or_null(TEXT), _or_null(TIME), _or_null(COUNT)
+MAYBE_TEXT, MAYBE_TIME, MAYBE_MS = or_null(TEXT), or_null(TIME), or_null(COUNT)
 ANYTHING: Schema = {"type": "object", "additionalProperties": True}
 _SPENT = dict.fromkeys(("menu_ms", "queue_ms", "ring_ms", "talk_ms", "hold_ms", "bot_ms"), COUNT)
 
-_SEGMENT = _object({
+_SEGMENT = object_of({
     "kind": TEXT, "started_at": TIME, "ended_at": MAYBE_TIME, "duration_ms": MAYBE_MS, "queue": MAYBE_TEXT, "agent": MAYBE_TEXT,
 })  # fmt: skip
-_LEG = _object({
+_LEG = object_of({
     "leg": TEXT, "kind": TEXT, "address": MAYBE_TEXT, "agent": MAYBE_TEXT, "queue": MAYBE_TEXT, "started_at": TIME,
-    "answered_at": MAYBE_TIME, "ended_at": MAYBE_TIME, "ended_by": MAYBE_TEXT, "cause": MAYBE_TEXT, "segments": _list(_ref("Segment")),
+    "answered_at": MAYBE_TIME, "ended_at": MAYBE_TIME, "ended_by": MAYBE_TEXT, "cause": MAYBE_TEXT, "segments": list_of(ref("Segment")),
 })  # fmt: skip
-_CALL = _object({
-    "call_sid": TEXT, "aliases": _list(TEXT), "account": TEXT, "direction": MAYBE_TEXT, "caller": MAYBE_TEXT, "called": MAYBE_TEXT,
-    "started_at": TIME, "answered_at": MAYBE_TIME, "ended_at": MAYBE_TIME, "legs": _list(_ref("Leg")),
+_CALL = object_of({
+    "call_sid": TEXT, "aliases": list_of(TEXT), "account": TEXT, "direction": MAYBE_TEXT, "caller": MAYBE_TEXT, "called": MAYBE_TEXT,
+    "started_at": TIME, "answered_at": MAYBE_TIME, "ended_at": MAYBE_TIME, "legs": list_of(ref("Leg")),
 })  # fmt: skip
-_VISIT = _object({
+_VISIT = object_of({
     "call_sid": TEXT, "queue": TEXT, "entered_at": TIME, "left_at": MAYBE_TIME, "wait_ms": MAYBE_MS, "outcome": TEXT,
-    "agent": MAYBE_TEXT, "priority": _or_null(WHOLE),
+    "agent": MAYBE_TEXT, "priority": or_null(WHOLE),
 })  # fmt: skip
-_STEP = _object({"menu": MAYBE_TEXT, "digits": MAYBE_TEXT, "at": TIME, "timed_out": {"type": "boolean"}, "call_sid": TEXT})
-_JOURNEY = _object({
+_STEP = object_of({"menu": MAYBE_TEXT, "digits": MAYBE_TEXT, "at": TIME, "timed_out": {"type": "boolean"}, "call_sid": TEXT})
+_JOURNEY = object_of({
     "journey_id": TEXT, "tenant": TEXT, "account": TEXT, "provider": TEXT,
-    "direction": _or_null({"type": "string", "enum": list(DIRECTIONS)}), "caller": MAYBE_TEXT, "called": MAYBE_TEXT,
+    "direction": or_null({"type": "string", "enum": list(DIRECTIONS)}), "caller": MAYBE_TEXT, "called": MAYBE_TEXT,
     "started_at": TIME, "answered_at": MAYBE_TIME, "ended_at": MAYBE_TIME, "state": {"type": "string", "enum": list(STATES)},
     "outcome": {"type": "string", "enum": list(OUTCOMES)}, "ended_by": MAYBE_TEXT,
-    "durations": _object({"total_ms": MAYBE_MS, **_SPENT}), "calls": _list(_ref("Call")), "queue_visits": _list(_ref("QueueVisit")),
-    "menu_path": _list(_ref("MenuStep")), "anomalies": _list(_object({"code": TEXT, "detail": TEXT, "event_ids": _list(TEXT)})),
-    "attributes": ANYTHING, "labels": _list(TEXT), "complete": {"type": "boolean"}, "events": COUNT, "charges": _list(ANYTHING),
+    "durations": object_of({"total_ms": MAYBE_MS, **_SPENT}), "calls": list_of(ref("Call")), "queue_visits": list_of(ref("QueueVisit")),
+    "menu_path": list_of(ref("MenuStep")), "anomalies": list_of(object_of({"code": TEXT, "detail": TEXT, "event_ids": list_of(TEXT)})),
+    "attributes": ANYTHING, "labels": list_of(TEXT), "complete": {"type": "boolean"}, "events": COUNT, "charges": list_of(ANYTHING),
     "complete_through": MAYBE_TIME,
 })  # fmt: skip
-_DELIVERY = _object({
+_DELIVERY = object_of({
     "event_id": TEXT, "type": TEXT, "call_sid": TEXT, "occurred_at": TIME, "received_at": TIME,
-    "kafka": _object({"topic": TEXT, "partition": COUNT, "offset": COUNT}), "signature": TEXT, "copies": {"type": "integer", "minimum": 1},
-    "event": ANYTHING, "facts": _list(ANYTHING), "raw": ANYTHING, "source": TEXT, "account": TEXT, "provider": TEXT, "stream": TEXT,
+    "kafka": object_of({"topic": TEXT, "partition": COUNT, "offset": COUNT}), "signature": TEXT,
+    "copies": {"type": "integer", "minimum": 1},
+    "event": ANYTHING, "facts": list_of(ANYTHING), "raw": ANYTHING, "source": TEXT, "account": TEXT, "provider": TEXT, "stream": TEXT,
     "stands": {"type": "boolean", "description": "False where another body under the same event id came first."},
 })  # fmt: skip
-_PROBLEM = _object(
+_PROBLEM = object_of(
     {
         "type": TEXT, "title": TEXT, "status": WHOLE, "detail": {"type": "string", "description": "What to do."},
-        "errors": _list(_object({"field": TEXT, "detail": TEXT})),
-        "journeys": _list(_object({"journey_id": TEXT, "call_sid": MAYBE_TEXT, "started_at": TIME})),
+        "errors": list_of(object_of({"field": TEXT, "detail": TEXT})),
+        "journeys": list_of(object_of({"journey_id": TEXT, "call_sid": MAYBE_TEXT, "started_at": TIME})),
     },
     required=("type", "title", "status", "detail"),
 )  # fmt: skip
-_FRESHNESS = _object({
+_FRESHNESS = object_of({
     "unprojected": COUNT, "oldest_unprojected_at": MAYBE_TIME, "complete_through": MAYBE_TIME,
-    "parts": _object({"kafka": COUNT, "spool": COUNT, "deferred": COUNT, "outbox": COUNT}),
+    "parts": object_of({"kafka": COUNT, "spool": COUNT, "deferred": COUNT, "outbox": COUNT}),
 })  # fmt: skip
 _FLOW_HEAD = {"flow": TEXT, "account": TEXT, "start": TEXT, "format": {"type": "string", "enum": ["json", "xml"]}}
 _FLOWS: dict[str, Schema] = {
-    "FlowList": _object({"flows": _list(_object({**_FLOW_HEAD, "steps": _list(TEXT)}))}),
-    "Flow": _object({**_FLOW_HEAD, "timezone": TEXT, "steps": {"type": "object", "additionalProperties": ANYTHING}}),
-    "TriedStep": _object({"actions": _list(ANYTHING), "state": ANYTHING, "notes": _list(TEXT)}),
+    "FlowList": object_of({"flows": list_of(object_of({**_FLOW_HEAD, "steps": list_of(TEXT)}))}),
+    "Flow": object_of({**_FLOW_HEAD, "timezone": TEXT, "steps": {"type": "object", "additionalProperties": ANYTHING}}),
+    "TriedStep": object_of({"actions": list_of(ANYTHING), "state": ANYTHING, "notes": list_of(TEXT)}),
 }
 
-_AGENT = _object({
+_AGENT = object_of({
     "agent": TEXT, "name": TEXT, "state": {"type": "string", "enum": ["offline", "available", "paused", "wrap_up", "ringing", "talking"]},
-    "since": MAYBE_TIME, "reason": MAYBE_TEXT, "queues": _list(TEXT), "call_sid": MAYBE_TEXT, "queue": MAYBE_TEXT,
+    "since": MAYBE_TIME, "reason": MAYBE_TEXT, "queues": list_of(TEXT), "call_sid": MAYBE_TEXT, "queue": MAYBE_TEXT,
 })  # fmt: skip
 _DESK: dict[str, Schema] = {
-    "Agent": _AGENT, "AgentList": _object({"agents": _list(_ref("Agent"))}),
-    "QueueList": _object({"queues": _list(_object({
-        "queue": TEXT, "waiting": COUNT, "oldest_since": MAYBE_TIME, "agents": _list(TEXT),
+    "Agent": _AGENT, "AgentList": object_of({"agents": list_of(ref("Agent"))}),
+    "QueueList": object_of({"queues": list_of(object_of({
+        "queue": TEXT, "waiting": COUNT, "oldest_since": MAYBE_TIME, "agents": list_of(TEXT),
         "states": {"type": "object", "additionalProperties": COUNT}, "threshold_s": {"type": "number"},
-        "max_wait_s": _or_null({"type": "number"}), "max_waiting": _or_null(COUNT),
+        "max_wait_s": or_null({"type": "number"}), "max_waiting": or_null(COUNT),
     }))}),
-    "WaitingList": _object({"queue": TEXT, "waiting": _list(_object({
+    "WaitingList": object_of({"queue": TEXT, "waiting": list_of(object_of({
         "call_sid": TEXT, "since": TIME, "position": COUNT, "caller": MAYBE_TEXT, "account": TEXT, "priority": WHOLE, "agent": MAYBE_TEXT,
         "leave_by": MAYBE_TIME,
     }))}),
-    "PlacedCall": _object({
+    "PlacedCall": object_of({
         "call_sid": TEXT, "session_id": TEXT, "status": TEXT, "client_request_id": TEXT, "account": TEXT,
     }, required=("call_sid", "status", "client_request_id", "account")),
 }  # fmt: skip
 
 _VIOLATION = {"where": ANYTHING, "left": WHOLE, "right": WHOLE}
-_INVARIANTS = _object({
-    "laws": _list(_object({
+_INVARIANTS = object_of({
+    "laws": list_of(object_of({
         "law": TEXT, "says": TEXT, "relation": {"type": "string", "enum": ["=", "<="]}, "left": WHOLE, "right": WHOLE, "broken": COUNT,
-        "violations": _list(_object(_VIOLATION)),
+        "violations": list_of(object_of(_VIOLATION)),
     })),
-    "violations": _list(_object({"law": TEXT, **_VIOLATION})), "complete_through": MAYBE_TIME,
+    "violations": list_of(object_of({"law": TEXT, **_VIOLATION})), "complete_through": MAYBE_TIME,
 })  # fmt: skip
 
 SCHEMAS: dict[str, Schema] = {
     "Segment": _SEGMENT, "Leg": _LEG, "Call": _CALL, "QueueVisit": _VISIT, "MenuStep": _STEP, "Journey": _JOURNEY, "Delivery": _DELIVERY,
     "Problem": _PROBLEM, "Freshness": _FRESHNESS, **_FLOWS, **_DESK,
     "Invariants": _INVARIANTS,
-    "JourneyPage": _object({"journeys": _list(_ref("Journey")), "next_cursor": MAYBE_TEXT, "complete_through": MAYBE_TIME}),
-    "DeliveryPage": _object({"events": _list(_ref("Delivery")), "next_cursor": MAYBE_TEXT}),
-    "Health": _object({"status": TEXT, "dependencies": {"type": "object", "additionalProperties": TEXT}}, required=("status",)),
+    "JourneyPage": object_of({"journeys": list_of(ref("Journey")), "next_cursor": MAYBE_TEXT, "complete_through": MAYBE_TIME}),
+    "DeliveryPage": object_of({"events": list_of(ref("Delivery")), "next_cursor": MAYBE_TEXT}),
+    "Health": object_of({"status": TEXT, "dependencies": {"type": "object", "additionalProperties": TEXT}}, required=("status",)),
 }  # fmt: skip
 ID_PARAMETERS: list[Schema] = [
     {"name": "id", "in": "path", "required": True, "schema": TEXT, "description": "Any id of the call. Slashes percent-encoded."}
@@ -143,7 +144,7 @@ def answer(
     name: str, *, parameters: Sequence[Any] = (), errors: Sequence[int] = (401, 403, 404, 409, 422, 503), secured: bool = True
 ) -> Schema:
     """The keywords of a route whose 200 is the JSON of schema `name`."""
-    responses: dict[int, Schema] = {200: {"description": "OK", "content": {"application/json": {"schema": _ref(name)}}}}
+    responses: dict[int, Schema] = {200: {"description": "OK", "content": {"application/json": {"schema": ref(name)}}}}
     responses |= {code: problem(TITLES[code]) for code in errors}
     extra = {"parameters": list(parameters)} | ({"security": [{"key": []}]} if secured else {})
     return {"responses": responses, "openapi_extra": extra}
@@ -157,7 +158,7 @@ def _with_body(made: Schema, properties: Schema, *, required: Sequence[str], par
 
 
 def problem(title: str) -> Schema:
-    return {"description": title, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+    return {"description": title, "content": {"application/problem+json": {"schema": ref("Problem")}}}
 
 
 AGENT_STATE = _with_body(

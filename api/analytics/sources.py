@@ -102,7 +102,8 @@ SOURCES: dict[Source, Facts] = {
     ),
     "agents": Facts(
         "live.agent_intervals a", "a", ("agent", "day", "n"), "a.started_at", "a.ended_at", "coalesce(a.cohort_at, a.started_at)",
-        "a.started_at", _OF_JOURNEY | _own("a", "agent", "queue") | {"menu": "j.menu"}, journey=_join("a", "LEFT JOIN"), long="NOT a.in_slots",
+        "a.started_at", _OF_JOURNEY | _own("a", "agent", "queue") | {"menu": "j.menu"}, journey=_join("a", "LEFT JOIN"),
+        long="NOT a.in_slots",
     ),
     "shifts": Facts(
         "live.agent_days d", "d", ("agent", "day"), "d.shift_started_at", "d.shift_ended_at", "d.shift_started_at",
@@ -180,10 +181,10 @@ def moment(source: Source, when: Moment, reading: Reading) -> str:
 
 def passes(measure: Measure, reading: Reading) -> str:
     """The condition that a fact is counted by the measure."""
-    return " AND ".join(_test(measure.source, one, reading) for one in measure.tests) or "true"
+    return " AND ".join(test_passes(measure.source, one, reading) for one in measure.tests) or "true"
 
 
-def _test(source: Source, test: Test, reading: Reading) -> str:
+def test_passes(source: Source, test: Test, reading: Reading) -> str:
     own = SOURCES[source].own
     if test.within is not None:
         return f"{whole(SOURCES['visits'], reading)} <= {threshold(reading, test.within)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -14,6 +14,8 @@ from api.analytics.statements import Rest, Scope, Value
 from calls.clock import Micros
 from calls.metrics.plan import Selection
 from calls.metrics.question import Grid, Question, Tally
+
+Record: TypeAlias = sa.RowMapping
 
 
 @contextmanager
@@ -30,6 +32,10 @@ def rows(connection: sa.Connection, statement: str, bind: Binds) -> Sequence[Any
     return connection.execute(sa.text(statement), bind.values).all()
 
 
+def records(connection: sa.Connection, statement: str, bind: Binds) -> Sequence[Record]:
+    return connection.execute(sa.text(statement), bind.values).mappings().all()
+
+
 def scope_of(
     question: Question, grid: Grid, *, through: Micros | None, cell: Sequence[tuple[str, Value]] = (), rest: Rest | None = None
 ) -> Scope:
@@ -38,12 +44,15 @@ def scope_of(
     return Scope(reading, grid, question.groups, (*question.facts_filters, *cell), rest)
 
 
-def tally(connection: sa.Connection, question: Question, *, plan: Iterable[Selection], grid: Grid, through: Micros | None) -> Tally:
-    """The sums of every place. `through`: open facts count up to here."""
+def tally(
+    connection: sa.Connection, question: Question, *, plan: Iterable[Selection], grid: Grid, through: Micros | None,
+    cell: Sequence[tuple[str, Value]] = (),
+) -> Tally:  # fmt: skip
+    """The sums of every place. `through`: open facts count up to here. `cell`: of facts with these values of dimensions only."""
     found = Tally()
     for one in plan:
         for selection, rest in [(one, None), *(rollups.left_out(one) if one.path != "raw" else ())]:
-            scope = scope_of(question, grid, through=through, rest=rest)
+            scope = scope_of(question, grid, through=through, cell=cell, rest=rest)
             write = statements.by_cell if selection.path == "raw" else rollups.by_cell
             _add(found, selection, rows(connection, write(selection, scope), scope.reading.bind), groups=len(question.groups))
     return found
