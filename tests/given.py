@@ -9,6 +9,7 @@ then the neutral type and its fields. Beside the type's own fields a line takes:
     account=A     whose delivery it is (else `acme`)
     attr.NAME=X   an attribute
 
+A line with bars is a row of an Asterisk queue_log, its time written the same way: `+00:10|c-1|support|NONE|ENTERQUEUE||4301|1`.
 Lines that begin with `#` are remarks. `= path value` is an expectation about the journey's JSON (`expect` checks it).
 """
 
@@ -64,6 +65,8 @@ def body(line: str, n: int = 0) -> tuple[dict[str, Any], Micros, str]:
     at = NOON + seconds(when)
     event: dict[str, Any] = {"type": kind, "call_sid": "call-1", "occurred_at": rfc3339(at), "event_id": f"event-{n}"}
     received, account = at, "acme"
+    if kind == "agent.state":
+        del event["call_sid"]  # a state is of no call
     for word in words:
         name, _, value = word.partition("=")
         if word.startswith("@"):
@@ -85,7 +88,14 @@ def _value(name: str, text: str) -> object:
 
 def deliveries(story: str) -> list[Delivery]:
     """Each line as the journal would give it back."""
-    return [delivered(*body(line, n)) for n, line in enumerate(lines(story)[0])]
+    return [row(line) if "|" in line.split()[0] else delivered(*body(line, n)) for n, line in enumerate(lines(story)[0])]
+
+
+def row(line: str) -> Delivery:
+    """A row of a queue_log, as it is imported."""
+    when, _, rest = line.partition("|")
+    at = NOON + seconds(when)
+    return delivered(f"{at / SECOND:.6f}|{rest}".encode(), at, provider="asterisk-queue-log")
 
 
 def delivered(event: dict[str, Any] | bytes, received: Micros, account: str = "acme", provider: str = "neutral") -> Delivery:
@@ -141,7 +151,7 @@ def _orders(came: Sequence[Delivery]) -> Iterable[list[Delivery]]:
 
 def again(one: Delivery, after: Micros = 33 * 3600 * SECOND) -> Delivery:
     """A copy that came later. What a body says without a time of its own moves with its receipt, so only those with one may come so."""
-    timed = one.provider == "neutral"
+    timed = one.provider in ("neutral", "asterisk-queue-log")
     return msgspec.structs.replace(one, received_at=one.received_at + after) if timed else msgspec.structs.replace(one)
 
 
