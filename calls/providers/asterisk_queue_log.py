@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from calls.building import UNREPORTED
 from calls.clock import Micros
+from calls.envelope import StreamKind
 from calls.events import (
     AgentState,
     Attributes,
@@ -40,13 +41,20 @@ NAMELESS = "agent"  # the leg of an agent whom a row does not name
 def identify(delivered: Delivered) -> Identity:
     """The agent for what an agent does, else the call, else the agent or the account that it may be about."""
     row = read_row(delivered.body)
-    if row.event in _OF_AGENTS or row.call is None:
-        if row.agent is not None:
-            return Identity(kind="agent", stream=row.agent, event_id=row.mark)
-        if row.event in _OF_AGENTS or row.event in _OF_CALLS:
-            raise NotUnderstood(f"The {row.event} {_nobodys(row)}.")
-        return Identity(kind="account", stream=delivered.account, event_id=row.mark)
-    return Identity(kind="call", stream=row.call, event_id=row.mark)
+    kind = _kind(row)
+    if kind == "agent":
+        return Identity(kind=kind, stream=row.agent or "", event_id=row.mark)
+    if kind == "call":
+        return Identity(kind=kind, stream=row.call or "", event_id=row.mark)
+    if row.event in _OF_AGENTS or row.event in _OF_CALLS:
+        raise NotUnderstood(f"The {row.event} {_nobodys(row)}.")
+    return Identity(kind="account", stream=delivered.account, event_id=row.mark)
+
+
+def _kind(row: Row) -> StreamKind:
+    if row.agent is not None and (row.event in _OF_AGENTS or row.call is None):
+        return "agent"
+    return "account" if row.call is None else "call"
 
 
 def parse(delivered: Delivered) -> list[Event]:
@@ -68,7 +76,7 @@ def _nobodys(row: Row) -> str:
 
 
 def _unrecognised(row: Row, reason: str) -> Event:
-    return Unrecognised(call_sid=(row.call or "") if row.event not in _OF_AGENTS else "", at=row.at, name=row.event, reason=reason)
+    return Unrecognised(call_sid=(row.call or "") if _kind(row) == "call" else "", at=row.at, name=row.event, reason=reason)
 
 
 def _of_a_queue(read: Callable[[Row, str, str], list[Event]]) -> Read:
@@ -246,9 +254,14 @@ def _wraps_up(row: Row) -> list[Event]:
 
 
 def _member(row: Row) -> list[Event]:
-    """ADDMEMBER, which newer versions call PAUSED where the member is added so."""
-    state: StateOfAgent = "paused" if (row.said(1) or "").upper() == "PAUSED" else "available"
-    return [AgentState(at=row.at, agent=row.agent or "", state=state, queue=row.queue)]
+    """ADDMEMBER, REMOVEMEMBER: how channels log in and out. An `Agent/…` has events of its own for that, and may join and leave queues
+    in between."""
+    agent = row.agent or ""
+    if agent.lower().startswith("agent/"):
+        return [_unrecognised(row, "an Agent/ logs in by other events; which queues it is a member of is no state")]
+    paused = (row.said(1) or "").upper() == "PAUSED"  # so newer versions add a member
+    state: StateOfAgent = "offline" if row.event == "REMOVEMEMBER" else "paused" if paused else "available"
+    return [AgentState(at=row.at, agent=agent, state=state, queue=row.queue)]
 
 
 _OF_AGENTS: dict[str, Read] = {
@@ -257,8 +270,7 @@ _OF_AGENTS: dict[str, Read] = {
     "AGENTCALLBACKLOGOFF": _state("offline", reason=3),
     **dict.fromkeys(("PAUSE", "PAUSEALL"), _state("paused", reason=1)),
     **dict.fromkeys(("UNPAUSE", "UNPAUSEALL"), _state("available", reason=1)),
-    "ADDMEMBER": _member,
-    "REMOVEMEMBER": _state("offline"),
+    **dict.fromkeys(("ADDMEMBER", "REMOVEMEMBER"), _member),
     "WRAPUPSTART": _wraps_up,
 }
 # Known, and of no call's or agent's state.
