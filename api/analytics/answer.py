@@ -12,7 +12,8 @@ from calls.clock import Micros, parse_time, rfc3339
 from calls.metrics.cells import grid
 from calls.metrics.evaluate import AnswerRow, definitions, is_final, rows
 from calls.metrics.plan import selections
-from calls.metrics.question import Question, Tally
+from calls.metrics.question import Faults, Question, Tally
+from runtime.problems import FieldError, Refused
 
 Document = dict[str, Any]
 
@@ -49,7 +50,16 @@ def answer(engine: sa.Engine, question: Question, known: Known, *, raw: bool = F
 def counted_rows(connection: sa.Connection, question: Question, known: Known, *, raw: bool = False) -> tuple[list[AnswerRow], Tally]:
     cells = grid(question)
     counted = tally(connection, question, plan=selections(question, cells, raw=raw), grid=cells, through=known.through)
-    return rows(question, cells, counted), counted
+    try:
+        return rows(question, cells, counted), counted
+    except Faults as error:
+        raise refusal(error) from None
+
+
+def refusal(error: Faults) -> Refused:
+    """422 with every fault under the name of its parameter."""
+    errors: list[FieldError] = [{"field": field, "detail": detail} for field, detail in error.faults]
+    return Refused(422, "Invalid request", str(error)[:2000], errors=errors)
 
 
 def previous(question: Question) -> Question:

@@ -8,10 +8,10 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from api import read
-from api.analytics.answer import Known
+from api.analytics.answer import Known, refusal
 from calls.metrics.asked import Scope
 from calls.metrics.question import Faults, Question
-from runtime.problems import FieldError, Refused, invalid
+from runtime.problems import invalid
 from runtime.settings import Account, Settings
 
 Understood = TypeVar("Understood")
@@ -23,8 +23,7 @@ def understood(parse: Callable[[Items, Scope], Understood], items: Items, *, set
     try:
         return parse(items, scope_for(settings, tenant))
     except Faults as error:
-        errors: list[FieldError] = [{"field": field, "detail": detail} for field, detail in error.faults]
-        raise Refused(422, "Invalid request", str(error)[:2000], errors=errors) from None
+        raise refusal(error) from None
 
 
 def scope_for(settings: Settings, tenant: str) -> Scope:

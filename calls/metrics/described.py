@@ -1,17 +1,16 @@
-"""The catalogue told to readers: as JSON for `GET /v1/metrics`, as the page docs/metrics.md."""
+"""The catalogue told to readers: the page docs/metrics.md."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from calls.metrics.agent_metrics import AGENT_METRICS
 from calls.metrics.call_metrics import CALL_METRICS
-from calls.metrics.catalogue import METRICS, PRESETS, Preset
+from calls.metrics.catalogue import PRESETS
 from calls.metrics.evaluate import seconds
 from calls.metrics.measures import MEASURES, Measure, Test
-from calls.metrics.metric import Metric, Term
+from calls.metrics.metric import Metric
 from calls.metrics.parameters import BRIDGE, EXPLAIN, QUERY, Parameter
-from calls.metrics.question import DIMENSIONS
 from calls.metrics.queue_metrics import QUEUE_METRICS
 from calls.metrics.service_levels import SERVICE_LEVELS
 
@@ -40,48 +39,6 @@ every parameter as it was used. `GET /v1/metrics` gives this page as JSON; `GET 
 - What is still open counts up to `complete_through`, and `final` is then false.
 - A missing queue, agent or attribute is null, and a group of its own.
 """
-
-
-def catalogue() -> dict[str, list[dict[str, object]]]:
-    """The body of `GET /v1/metrics`."""
-    return {"metrics": [_metric(one) for one in METRICS.values()], "presets": [_preset(one) for one in PRESETS.values()]}
-
-
-def _metric(one: Metric) -> dict[str, object]:
-    return {
-        "id": one.id,
-        "name": one.name,
-        "unit": one.unit,
-        "kind": one.kind,
-        "says": one.says,
-        "formula": one.formula,
-        "numerator": _signed(one.numerator),
-        "denominator": _signed(one.denominator) or None,
-        "source": one.source,
-        "parameters": list(one.parameters),
-        "attributions": list(one.attributions),
-        "group_by": [*(one.dimensions or DIMENSIONS), *([] if one.dimensions else ["attr.NAME"])],
-        "quantile": one.quantile,
-        "version": one.version,
-        "presets": [preset.id for preset in PRESETS.values() if one.id in preset.metrics],
-    }
-
-
-def _signed(terms: Sequence[Term]) -> list[str]:
-    return [("−" if term.sign < 0 else "") + term.measure for term in terms]
-
-
-def _preset(one: Preset) -> dict[str, object]:
-    return {
-        "id": one.id,
-        "product": one.product,
-        "says": one.says,
-        "service_level": one.service_level,
-        "metrics": list(one.metrics),
-        "attribution": one.attribution,
-        "threshold_s": seconds(one.threshold_ms),
-        "short_abandon_s": seconds(one.short_abandon_ms),
-    }
 
 
 def document() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TypeAlias
 
 import msgspec
@@ -10,9 +11,10 @@ from calls.clock import Micros, rfc3339
 from calls.metrics.catalogue import METRICS, attribution_of
 from calls.metrics.cells import DAY, interval_starts
 from calls.metrics.metric import Metric, Term
-from calls.metrics.question import OF_CELLS, Amounts, Grid, Group, Question, Row, Tally
+from calls.metrics.question import OF_CELLS, Amounts, Faults, Grid, Group, Question, Row, Tally
 
 HOUR_US = 3_600_000_000
+MOST_FILLED = 200_000
 GroupValue: TypeAlias = str | int | None
 Definition: TypeAlias = dict[str, object]
 
@@ -34,14 +36,19 @@ class AnswerRow(msgspec.Struct, frozen=True):
 
 
 def rows(question: Question, grid: Grid, tally: Tally) -> list[AnswerRow]:
-    """By interval, then group (a missing value last). Where nothing was counted there is no row, unless the question has `fill`."""
+    """By interval, then group (a missing value last). Where nothing was counted there is no row, unless the question has `fill`.
+
+    Raises Faults where `fill` would add more rows than anybody reads.
+    """
     found = {place: amounts for place, amounts in tally.amounts.items() if _anything(amounts)}
     counted = {(grid.rows[key - 1], group): amounts for (key, group), amounts in found.items()}
     if question.fill:
         groups = {group for _, group in counted} or ({()} if not question.groups else set())
-        for row in _every_row(question, grid):
-            for group in groups:
-                counted.setdefault((row, group), {})
+        every = _every_row(question, grid)
+        if len(every) * len(groups) > MOST_FILLED:
+            raise Faults([("fill", f"more than {MOST_FILLED:,} rows: ask for longer intervals, fewer groups, or without fill")])
+        for row, group in product(every, groups):
+            counted.setdefault((row, group), {})
     ordered = sorted(counted, key=_order)
     return [_answer_row(question, row, group, counted[row, group]) for row, group in ordered]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from calls.metrics.catalogue import METRICS, PRESETS, attribution_of, lacks
-from calls.metrics.described import catalogue, document
+from calls.metrics.described import document
 from calls.metrics.measures import MEASURES
 from calls.metrics.metric import HANDLE, LENGTH, STATE, VISIT, WAIT, Metric, Term, terms
 from calls.metrics.parameters import THRESHOLDS
@@ -103,12 +103,3 @@ def test_every_metric_has_a_vector() -> None:
 
 def test_the_page_is_what_the_catalogue_says() -> None:
     assert (ROOT / "docs/metrics.md").read_text() == document(), "run `safiri metrics --catalogue > docs/metrics.md`"
-
-
-def test_the_catalogue_as_json_names_every_metric_and_its_presets() -> None:
-    found = catalogue()
-    assert [one["id"] for one in found["metrics"]] == list(METRICS)
-    (level,) = [one for one in found["metrics"] if one["id"] == "sl.exclude_short"]
-    assert level["presets"] == ["ringcentral", "twilio-flex"]
-    assert (level["numerator"], level["denominator"]) == (["answered_within"], ["answered", "abandoned", "−short_abandoned"])
-    assert (level["unit"], level["attributions"][0], level["version"]) == ("ratio", "start", 1)

@@ -9,7 +9,7 @@ from calls.metrics.catalogue import METRICS
 from calls.metrics.cells import grid
 from calls.metrics.evaluate import Value, definitions, is_final, rows, value_of
 from calls.metrics.plan import Selection, selections
-from calls.metrics.question import Grid, Parameters, Place, Question, Tally
+from calls.metrics.question import Faults, Grid, Parameters, Place, Question, Tally
 
 MIDNIGHT = parse_time("2026-01-01T00:00:00Z") or 0
 HOUR = 3_600_000_000
@@ -115,6 +115,13 @@ def test_fill_gives_each_group_seen_a_row_in_every_interval() -> None:
     found = rows(question, grid(question), counted({(1, ("a",)): {"offered": 1}, (2, (None,)): {"offered": 2}}))
     assert [(row.group["queue"], row.values["queue.offered"].value) for row in found] == [("a", 1), (None, 0), ("a", 0), (None, 2)]
     assert rows(question, grid(question), Tally()) == []
+
+
+def test_fill_does_not_multiply_without_end() -> None:
+    question = asked("queue.offered", hours=24, interval="15m", group_by=("agent",), fill=True)
+    many = counted({(1, (str(n),)): {"offered": 1} for n in range(3000)})
+    with pytest.raises(Faults, match="fill"):
+        rows(question, grid(question), many)
 
 
 def test_a_wait_of_nothing_at_all_is_still_a_wait() -> None:
