@@ -102,6 +102,28 @@ def test_archives_keep_headers_and_times_and_nothing_odd_hangs(stack: Stack, tmp
     assert imported(stack, file, account="mini")[0] == 1
 
 
+def test_a_queue_log_is_imported_line_by_line(stack: Stack, tmp_path: Path) -> None:
+    sid, agent = marker(), f"Agent/{marker()}"
+    log = f"""1788249600|NONE|NONE|NONE|QUEUESTART|
+1788249601|NONE|NONE|{agent}|AGENTLOGIN|SIP/1001
+1788249610|{sid}|support|NONE|ENTERQUEUE||+254700000006|1
+1788249610|{sid}|support|NONE|ENTERQUEUE||+254700000006|1
+cut off|{sid}
+1788249618 | {sid} | support | {agent} | CONNECT | 8 | 1788249614.2 | 4
+"""
+    file = tmp_path / "queue_log.gz"
+    file.write_bytes(gzip.compress(log.encode()))
+    form = ("--account", "at", "--format", "asterisk-queue-log", "--json")
+    for accepted, duplicate in ((4, 1), (0, 5)):
+        code, out, err = shell(stack, "import", str(file), *form)
+        assert code in (0, 1), err
+        counts = json.loads(out)
+        assert [counts[name] for name in ("read", "accepted", "duplicate", "quarantined")] == [6, accepted, duplicate, 1]
+    (visit,) = stack.get(f"/v1/journeys/{sid}")["queue_visits"]
+    assert (visit["wait_ms"], visit["outcome"], visit["agent"]) == (8000, "answered", agent)
+    assert stack.get(f"/v1/journeys/{sid}/events")["events"][0]["raw"]["text"].endswith("+254700000006|1")
+
+
 @pytest.mark.parametrize(("content", "says"), [
     (None, "No such file"), ("folder", "Is a directory"), (gzip.compress(os.urandom(90_000))[:50_000], "ended before"),
     (b"\x1f\x8b\x08\x00" + b"\xff" * 1000, "f: "),
