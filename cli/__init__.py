@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "import": ("cli.import_", "command", "Bring history in through the same log."),
     "sign": ("cli.sign", "command", "The headers a provider would send for a body."),
     "journey": ("cli.journey", "command", "One call's story, from any id of the call."),
+    "metrics": ("cli.metrics", "command", "Numbers of queues, agents and calls."),
+    "explain": ("cli.explain", "command", "The calls behind a number, or why one is not in it."),
     "calls": ("cli.calls", "command", "List journeys."),
     "export": ("cli.export", "command", "A whole dataset as CSV, NDJSON or Parquet."),
     "invariants": ("cli.invariants", "command", "Check the laws that the numbers obey."),
