@@ -35,7 +35,9 @@ class Law(msgspec.Struct, frozen=True):
 
 _JOURNEY = "started_at of the journey"
 _VISIT = "entry into the queue"
-_DAY = "the agent's day"
+_DAY = "the begin of the agent's day"
+_BEGIN = "the begin of the interval"
+_CUT = "what of it lies in the range"
 
 LAWS: tuple[Law, ...] = (
     Law("queue.offered", "=", "what was offered to a queue", "answered + abandoned + flowed out + refused + waiting",
@@ -66,5 +68,19 @@ LAWS: tuple[Law, ...] = (
     Law("handled.segments", "=", "the segments that have a cohort", "the segments of people's answers, with their leg's cohort and menu",
         "leg, cohort and menu", _JOURNEY),
     Law("menus.last", "=", "the menu that a visit or a person's answer names", "the last menu before it", "row", _JOURNEY),
+    Law("agents.logged_in", "=", "the sum of all states of an agent", "the time in which they were reported logged in, or talked", "agent",
+        _CUT),
+    Law("agents.states", "=", "the sum of all states", "the time logged in", "agent, day and quarter of an hour", "the quarter of an hour"),
+    Law("agents.busy", "=", "the time an agent is talking", "the time in which at least one of their talks runs", "agent", _CUT),
+    Law("agents.talk", "<=", "the time an agent is talking", "the sum of their talks", "agent", _CUT),
+    Law("agents.disjoint", "=", "the intervals of an agent", "those that begin when the one before is over", "agent and begin", _BEGIN),
+    Law("agents.reported", "=", "every interval in a reported state", "the state and reason last reported", "interval", _BEGIN),
+    Law("agents.legs", "=", "the intervals of talk, hold, ringing and of wrap-up after a talk", "those whose leg says so", "interval",
+        _BEGIN),
+    Law("agents.days", "=", "the days of agents, their intervals and states", "those that lie where the days say", "agent and day", _DAY),
+    Law("agents.shifts", "=", "first login and last logout of a day", "the begin of its first and the end of its last interval",
+        "agent and day", _DAY),
+    Law("agents.slots", "=", "what the sums by quarter of an hour say of agents", "what intervals and talks come to",
+        "agent, quarter of an hour and column", "the quarter of an hour"),
 )  # fmt: skip
 BY_ID: dict[str, Law] = {law.id: law for law in LAWS}

@@ -13,7 +13,7 @@ import psycopg
 from calls.clock import Micros, to_datetime
 from calls.metrics.laws import LAWS, Law
 from calls.metrics.slots import SLOT_US
-from runtime.laws import journeys, queues, rows
+from runtime.laws import agents, journeys, queues, rows
 from runtime.laws.sides import Asked, statement
 from runtime.postgres import patient
 from runtime.problems import Retry
@@ -26,7 +26,10 @@ QUESTIONS: dict[str, Asked] = {
     "journeys.times": journeys.TIMES, "journeys.first": journeys.FIRST, "journeys.bots": journeys.BOTS, "journeys.told": rows.STORY,
     "rows.belong": rows.BELONG, "lengths.instants": journeys.LENGTHS,
     "legs.parts": journeys.PARTS, "handled.cohorts": journeys.COHORTS, "handled.segments": journeys.SEGMENTS, "menus.last": journeys.MENUS,
-    "lengths.negative": Asked(("of", "row"), " UNION ALL ".join(rows.SOUND)),
+    "lengths.negative": Asked(("of", "row"), " UNION ALL ".join([*rows.SOUND, *agents.SOUND])),
+    "agents.logged_in": agents.LOGGED_IN, "agents.states": agents.STATES_SUM, "agents.busy": agents.BUSY, "agents.talk": agents.TALK,
+    "agents.disjoint": agents.DISJOINT, "agents.reported": agents.REPORTED, "agents.legs": agents.LEGS, "agents.days": agents.DAYS,
+    "agents.shifts": agents.SHIFTS, "agents.slots": agents.SLOTS,
 }  # fmt: skip
 
 
@@ -58,13 +61,16 @@ class Range(msgspec.Struct, frozen=True):
         """As the statements take it. Sums by quarter of an hour are looked at where the whole quarter lies in the range."""
         slots_since = None if self.since is None else -(-self.since // SLOT_US) * SLOT_US
         slots_until = None if self.until is None else self.until // SLOT_US * SLOT_US
-        return {
-            "since": _at(self.since, "-infinity"), "until": _at(self.until, "infinity"),
-            "slots_since": _at(slots_since, "-infinity"), "slots_until": _at(slots_until, "infinity"),
-            "everything": self.since is None and self.until is None,
-        }  # fmt: skip
+        edges = {"since": self.since, "until": self.until, "slots_since": slots_since, "slots_until": slots_until}
+        bound: dict[str, object] = {"everything": self.since is None and self.until is None}
+        for name, at in edges.items():
+            first = name.endswith("since")
+            bound[name] = to_datetime(at) if at is not None else "-infinity" if first else "infinity"
+            bound[f"{name}_ms"] = at // 1000 if at is not None else _FIRST if first else _LAST
+        return bound
 
 
+_FIRST, _LAST = -(1 << 60), 1 << 60  # milliseconds before and after all times
 EVERYTHING = Range()
 _one_at_a_time = threading.Semaphore(1)  # it costs a pass over the tables
 
@@ -107,7 +113,3 @@ def _alone(wait_s: float) -> Iterator[None]:
 def _ask(connection: psycopg.Connection[Any], law: Law, bound: dict[str, object]) -> Checked:
     left, right, places, shown = connection.execute(statement(QUESTIONS[law.id], law.relation), bound).fetchone() or (0, 0, 0, [])
     return Checked(law, int(left), int(right), places, [Violation(one["where"], int(one["left"]), int(one["right"])) for one in shown])
-
-
-def _at(at: Micros | None, bound: str) -> object:
-    return bound if at is None else to_datetime(at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from calls.metrics.slots import COLUMNS
-from runtime.laws.sides import MINE, OF_JOURNEY, Asked, journeys, of
+from runtime.laws.sides import MINE, OF_JOURNEY, Asked, journeys, of, sound
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -137,12 +137,6 @@ BELONG = Asked(
 
 
 # ---------------------------------------------------------------- nothing negative
-
-
-def sound(table: str, row: str, *, fault: str, source: str) -> str:
-    """Both counts of the rows of a table; where `fault` is true, `row` says which it is."""
-    place = f"CASE WHEN {fault} THEN '{table}' END AS of, CASE WHEN {fault} THEN {row} END AS row"
-    return f"SELECT {place}, 1 AS l, (NOT ({fault}))::int AS r FROM {source}"
 
 
 def _least(*columns: str) -> str:

@@ -50,6 +50,12 @@ def length(start: str, end: str) -> str:
     return f"coalesce(greatest(0, {ms(end)} - {ms(start)}), 0)"
 
 
+def sound(table: str, row: str, *, fault: str, source: str) -> str:
+    """Both counts of the rows of a table; where `fault` is true, `row` says which it is."""
+    place = f"CASE WHEN {fault} THEN '{table}' END AS of, CASE WHEN {fault} THEN {row} END AS row"
+    return f"SELECT {place}, 1 AS l, (coalesce(NOT ({fault}), true))::int AS r FROM {source}"
+
+
 def words(*known: str) -> str:
     """A list of our own words, as SQL."""
     return ", ".join(f"'{word}'" for word in known)
