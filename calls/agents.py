@@ -190,7 +190,6 @@ def _active(instants: list[Ms], zone: str) -> list[tuple[date, Ms]]:
 
 # ---------------------------------------------------------------- what the agent did from each instant on
 
-
 Did: TypeAlias = tuple[AgentTime, str | None, Stretch | None]
 
 
@@ -287,6 +286,8 @@ def _count(made: list[Day], talks: list[Stretch], edges: list[Ms]) -> None:
         for day in made[max(0, bisect_right(edges, stretch.start) - 1) : bisect_left(edges, stretch.end)]:
             end = stretch.end if day.ended_at is None else min(stretch.end, day.ended_at // 1000)
             _add(day, max(stretch.start, day.started_at // 1000), end, columns=(talk,))
+    for day in made:
+        day.slots = dict(sorted(day.slots.items()))
 
 
 def _add(day: Day, start: Ms, end: Ms, *, columns: tuple[int, ...]) -> None:

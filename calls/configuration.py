@@ -14,9 +14,13 @@ class Configuration(msgspec.Struct, frozen=True):
     countries: dict[str, str] = {}  # tenant -> ISO 3166 country in which national numbers are read
     numbers: dict[str, list[str]] = {}  # account -> its own numbers
     agents: dict[str, str] = {}  # address -> agent
+    timezones: dict[str, str] = {}  # tenant -> IANA zone of its local days; the last version's count for all time
 
     def country(self, tenant: str) -> str:
         return self.countries.get(tenant, "KE")
+
+    def zone(self, tenant: str) -> str:
+        return self.timezones.get(tenant, "Africa/Nairobi")
 
 
 def valid_at(versions: list[Configuration], first_received: Micros) -> Configuration:

@@ -1,8 +1,9 @@
 """One row a stretch of an agent's time in one state: half-open, never two at once, none while logged out.
 
-A row belongs to the local day `day` in which it begins, and ends at the latest where the next day begins on which something is known
-of the agent. `ended_at` is NULL for the last of an agent who is still logged in. What is longer than calls.agents.LONGEST, or open, is not in
-agent_slots (`in_slots` false): who looks for rows that reach into a range finds the others by a start at most that long before it.
+A row belongs to the local day `day` in which it begins, and ends at the latest where the next day begins on which something is
+known of the agent. `ended_at` is NULL for the last of an agent who is still logged in. What is open or longer than
+calls.agents.LONGEST is not in agent_slots (`in_slots` false): who looks for the rows that reach into a range finds all others by
+a start at most that long before it.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def show(connection: psycopg.Connection[Any], n: int) -> None:
 
 def drop(connection: psycopg.Connection[Any], n: int) -> None:
     connection.execute(f"DROP SCHEMA IF EXISTS g{n} CASCADE")
-    connection.execute("DELETE FROM safiri.generations WHERE n = %s", (n,))
+    for table in ("generations WHERE n", "dirty_days WHERE generation", "agent_locks WHERE generation"):
+        connection.execute(f"DELETE FROM safiri.{table} = %s", (n,))
 
 
 def enter(cursor: psycopg.Cursor[Any]) -> tuple[int, bool]:

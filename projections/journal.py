@@ -13,7 +13,7 @@ import msgspec
 import psycopg
 
 from calls.clock import Micros, to_micros
-from calls.envelope import Envelope
+from calls.envelope import Envelope, StreamKind
 from calls.facts import facts
 from calls.history import Delivery
 from calls.providers import Delivered
@@ -136,23 +136,55 @@ def of_arrival(arrival: Arrival) -> Delivery:
     return Delivery(one.stream, one.account, one.provider, one.event_id, bytes.fromhex(one.digest), one.received_at, stated)
 
 
-def history(cursor: psycopg.Cursor[Any], streams: Iterable[Stream]) -> dict[Stream, list[Delivery]]:
-    """Every delivery of these calls, as the journal has it."""
+_KEPT = "j.tenant, j.stream, j.account, j.provider, j.source, j.event_id, j.digest, j.received_at, j.content_type, j.headers, j.body"
+
+
+def history(cursor: psycopg.Cursor[Any], streams: Iterable[Stream], kind: StreamKind = "call") -> dict[Stream, list[Delivery]]:
+    """Every delivery of these calls (or agents), as the journal has it."""
     asked = sorted(set(streams))
     if not asked:
         return {}
     cursor.execute(
-        "SELECT j.tenant, j.stream, j.account, j.provider, j.source, j.event_id, j.digest, j.received_at, j.content_type, j.headers, "
-        "j.body "
-        "FROM unnest(%s::text[], %s::text[]) AS a (tenant, stream) "
-        "JOIN safiri.journal j ON j.tenant = a.tenant AND j.stream = a.stream AND j.stream_kind = 'call'",
+        f"SELECT {_KEPT} FROM unnest(%s::text[], %s::text[]) AS a (tenant, stream) "
+        f"JOIN safiri.journal j ON j.tenant = a.tenant AND j.stream = a.stream AND j.stream_kind = '{kind}'",
         ([tenant for tenant, _ in asked], [stream for _, stream in asked]),
         binary=True,
     )
     found: dict[Stream, list[Delivery]] = {}
-    for tenant, stream, account, provider, source, event_id, digest, received_at, content_type, headers, body in cursor:
-        at: Micros = to_micros(received_at)
-        delivered = Delivered(body, content_type, msgspec.json.decode(headers) if headers else {}, at, account)
-        stated = facts(delivered, source=source, provider=provider, stream=stream)
-        found.setdefault((tenant, stream), []).append(Delivery(stream, account, provider, event_id, digest, at, stated))
+    for row in cursor:
+        found.setdefault((row[0], row[1]), []).append(_delivery(row))
     return found
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    _, stream, account, provider, source, event_id, digest, received_at, content_type, headers, body = row
+    at: Micros = to_micros(received_at)
+    delivered = Delivered(body, content_type, msgspec.json.decode(headers) if headers else {}, at, account)
+    stated = facts(delivered, source=source, provider=provider, stream=stream)
+    return Delivery(stream, account, provider, event_id, digest, at, stated)
+
+
+# ---------------------------------------------------------------- agents' streams
+
+Told = list[tuple[str, Delivery]]  # tenant, delivery
+Place = tuple[str, str, str, str, bytes]
+FIRST: Place = ("", "", "", "", b"")
+
+
+def reports(cursor: psycopg.Cursor[Any], after: Place, most: int) -> tuple[Told, Place]:
+    """Some of the deliveries of agents' streams, and where to go on: a stream of years is too long to be read at once."""
+    cursor.execute(
+        f"SELECT {_KEPT} FROM safiri.journal j WHERE j.stream_kind = 'agent' AND "
+        "(j.tenant, j.stream, j.account, j.event_id, j.digest) > (%s, %s, %s, %s, %s) "
+        "ORDER BY j.tenant, j.stream, j.account, j.event_id, j.digest LIMIT %s",
+        (*after, most),
+        binary=True,
+    )
+    found = [(row[0], _delivery(row)) for row in cursor]
+    last = found[-1] if found else None
+    return found, after if last is None else (last[0], last[1].stream, last[1].account, last[1].event_id, last[1].digest)
+
+
+def reports_of(cursor: psycopg.Cursor[Any], agents: Iterable[Stream]) -> Told:
+    """Those of these agents."""
+    return [(tenant, one) for (tenant, _), deliveries in history(cursor, agents, "agent").items() for one in deliveries]

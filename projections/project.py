@@ -18,7 +18,8 @@ import structlog
 from calls.clock import Micros, to_datetime
 from calls.configuration import Configuration
 from calls.history import Delivery
-from projections import AGGREGATES, deferred, generations, groups, journal, store
+from projections import AGGREGATES, agent_fold, agent_reports, deferred, generations, groups, journal, store
+from projections.agent_marks import Marks
 from projections.compacting import compact
 from projections.journal import Arrival, Stream
 from projections.records import Poison, Record, envelope_of, sorted_out
@@ -57,6 +58,7 @@ class Projector:
             self._connection = connect(self.database_url, name="projector")
             journal.prepare(self._connection)
             store.prepare(self._connection)
+            agent_fold.prepare(self._connection)
             self._connection.commit()
             self.memory.clear()
         return self._connection
@@ -99,13 +101,29 @@ class Projector:
             outcome = Outcome([], [], [])
             if streams:
                 arrived: dict[Stream, list[Delivery]] = {stream: [] for stream in streams}
-                outcome = refold(cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations)
+                marks = Marks()
+                outcome = refold(cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, marks=marks)
+                marks.write(cursor, n)
                 _mark_broken(cursor, outcome, arrived)
             done.append(len(streams))
             return Projected([], [], outcome)
 
         done: list[int] = []
         self._in_transaction(due)
+        return done[-1]
+
+    def fold_agents(self) -> int:
+        """One pass of the second fold (projections/agent_fold.py); returns how many marks it took. Raises Retry like `project`."""
+
+        def fold(cursor: psycopg.Cursor[Any]) -> Projected:
+            n, _ = generations.enter(cursor)
+            generations.use(cursor, n)
+            self._read_configurations(cursor)
+            done.append(agent_fold.fold_agents(cursor, n, self._configurations))
+            return Projected([], [], Outcome([], [], []))
+
+        done: list[int] = []
+        self._in_transaction(fold)
         return done[-1]
 
     def compact(self, *, until: Micros) -> int:
@@ -148,16 +166,22 @@ class Projector:
             stream = _stream(arrival)
             if arrival.new and arrival.envelope.stream_kind == "call":
                 arrived[stream].append(journal.of_arrival(arrival))
-        outcome = Outcome([], [], [])
+        outcome, marks = Outcome([], [], []), Marks()
+        reported = [
+            (arrival.envelope.tenant, journal.of_arrival(arrival)) for arrival in arrivals if arrival.envelope.stream_kind == "agent"
+        ]
+        agent_reports.keep(cursor, reported, marks)
         if arrived:
             outcome = refold(
                 cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, fresh=fresh, reread=earlier,
-                patient=True, shard=min(arrival.partition for arrival in arrivals),
+                patient=True, shard=min(arrival.partition for arrival in arrivals), marks=marks,
             )  # fmt: skip
             for streams, events in outcome.deferred:
                 deferred.put_off(cursor, streams, events)
-        if building and changed:
-            _touch(cursor, changed)
+        marks.write(cursor, n, since=min((arrival.envelope.received_at for arrival in arrivals), default=None))
+        touched = changed | {(tenant, delivery.stream) for tenant, delivery in reported}
+        if building and touched:
+            _touch(cursor, touched)
         _aside(cursor, poison)
         _mark_broken(cursor, outcome, arrived)
         _count(cursor, arrivals, poison)

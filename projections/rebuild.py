@@ -14,8 +14,10 @@ import msgspec
 import psycopg
 import sqlalchemy as sa
 
-from projections import AGGREGATES, generations, journal, store
+from calls.history import Delivery
+from projections import AGGREGATES, agent_fold, agent_reports, generations, journal, store
 from projections.adding import REBUILT
+from projections.agent_marks import Marks
 from projections.journal import Stream
 from projections.project import configurations
 from projections.refold import Memory, Outcome, refold
@@ -60,6 +62,7 @@ def rebuild(database_url: str, *, verify: bool = False, projection: str | None =
             raise Refused(409, "Rebuild under way", "another rebuild is running; wait for it to end")
         journal.prepare(connection)
         store.prepare(connection)
+        agent_fold.prepare(connection)
         try:
             return Rebuild(connection, progress).run(verify=verify, projection=projection)
         finally:  # at once: Postgres would notice a closed connection only a little later
@@ -81,8 +84,11 @@ class Rebuild:
         self._begin()
         try:
             self._fill()
+            self._fill_agents()
             self._settle()
             while self._touched(limit=BATCH) > FEW:
+                pass
+            while self._fold_agents():
                 pass
             return self._last(verify=verify, projection=projection)
         except BaseException:
@@ -121,6 +127,29 @@ class Rebuild:
             self.calls += len(streams)
             self.progress(self.calls)
 
+    def _fill_agents(self) -> None:
+        """The states that agents were reported in, then their days."""
+        after = journal.FIRST
+        while True:
+            with self.connection.transaction(), self.connection.cursor() as cursor:
+                generations.use(cursor, self.n)
+                found, after = journal.reports(cursor, after, BATCH)
+                self._keep(cursor, found)
+            if not found:
+                break
+        while self._fold_agents():
+            pass
+
+    def _keep(self, cursor: psycopg.Cursor[Any], reported: list[tuple[str, Delivery]]) -> None:
+        marks = Marks()
+        agent_reports.keep(cursor, reported, marks)
+        marks.write(cursor, self.n)
+
+    def _fold_agents(self) -> int:
+        with self.connection.transaction(), self.connection.cursor() as cursor:
+            generations.use(cursor, self.n)
+            return agent_fold.fold_agents(cursor, self.n, configurations(cursor))
+
     def _settle(self) -> None:
         """A queue's sums lie beside each other (a long time of one queue is few pages), and the planner knows the tables, before anybody
         reads them."""
@@ -133,9 +162,11 @@ class Rebuild:
 
     def _fold(self, cursor: psycopg.Cursor[Any], arrived: dict[Stream, list[Any]]) -> None:
         generations.use(cursor, self.n)
+        marks = Marks()
         outcome: Outcome = refold(
-            cursor, arrived, generation=self.n, memory=self.memory, configurations=configurations(cursor), shard=REBUILT
+            cursor, arrived, generation=self.n, memory=self.memory, configurations=configurations(cursor), shard=REBUILT, marks=marks
         )
+        marks.write(cursor, self.n)
         self.broken |= {(tenant, sid): reason for tenant, sid, reason in outcome.broken}
 
     def _touched(self, *, limit: int) -> int:
@@ -155,6 +186,7 @@ class Rebuild:
         streams = cursor.fetchall()
         if streams:
             self._fold(cursor, journal.history(cursor, streams))  # with what they say, for a link may be new
+            self._keep(cursor, journal.reports_of(cursor, streams))
         return len(streams)
 
     def _last(self, *, verify: bool, projection: str | None) -> Report:
@@ -165,6 +197,10 @@ class Rebuild:
             cursor.execute("SELECT n FROM safiri.generations WHERE state = 'live'")
             (live,) = cursor.fetchone() or (0,)
             self._fold_put_off(cursor, live)
+            for n in (live, self.n) if verify else (self.n,):
+                generations.use(cursor, n)
+                while agent_fold.fold_agents(cursor, n, configurations(cursor)):
+                    pass
             tables = [table.name for table in generations.TABLES if projection in (None, table.name)]
             roots = {name: _root(cursor, self.n, name) for name in tables}
             found = [one for name in tables for one in differences(cursor, name, live=live, rebuilt=self.n)] if verify else []
@@ -180,7 +216,9 @@ class Rebuild:
         if streams:
             generations.use(cursor, live)
             waiting: dict[Stream, list[Any]] = {stream: [] for stream in streams}
-            refold(cursor, waiting, generation=live, memory=Memory(), configurations=configurations(cursor))
+            marks = Marks()
+            refold(cursor, waiting, generation=live, memory=Memory(), configurations=configurations(cursor), marks=marks)
+            marks.write(cursor, live)
 
     def _switch(self, cursor: psycopg.Cursor[Any], live: int, projection: str | None) -> None:
         if projection:

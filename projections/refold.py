@@ -17,6 +17,7 @@ from calls.history import Delivery, named_by
 from calls.journey import Anomaly, Journey, journey_id
 from projections import deferred, groups, journal, store
 from projections.adding import LATER
+from projections.agent_marks import Address, Marks
 from projections.groups import Group
 from projections.journal import Stream
 
@@ -71,7 +72,7 @@ class Memory:
 class Outcome(msgspec.Struct):
     """What a refold did: the addresses that changed, the calls whose fold failed or was put off, and what to remember after the commit."""
 
-    changed: list[store.Address]
+    changed: list[Address]
     broken: list[tuple[str, str, str]]  # tenant, call SID, reason
     remember: list[tuple[GroupKey, int, list[Delivery]]]
     deferred: list[tuple[list[Stream], int]] = []  # calls, events of their journey
@@ -80,11 +81,12 @@ class Outcome(msgspec.Struct):
 def refold(
     cursor: psycopg.Cursor[Any], arrived: Mapping[Stream, Sequence[Delivery]], *, generation: int, memory: Memory,
     configurations: list[Configuration], fresh: AbstractSet[Stream] = NONE, reread: AbstractSet[Stream] = NONE,
-    patient: bool = False, shard: int = LATER,
+    patient: bool = False, shard: int = LATER, marks: Marks,
 ) -> Outcome:  # fmt: skip
     """`arrived`: the calls that changed, with their new deliveries (none where only an older receipt was learned);
     `fresh`: those of them that were registered in this transaction; `reread`: those of whose known deliveries an earlier receipt
-    was learned; `patient`: large journeys may wait (projections/deferred.py); `shard`: of sums that change (projections/adding.py).
+    was learned; `patient`: large journeys may wait (projections/deferred.py); `shard`: of sums that change (projections/adding.py);
+    `marks` is told whose time changes (projections/agent_marks.py).
 
     The search path must name the generation's schema. Everything is locked until commit.
     """
@@ -105,7 +107,7 @@ def refold(
         outcome.remember.append(((generation, group.tenant, group.group_id), 1 if _alone(group) else group.version + 1, deliveries))
     folded = [group for group, addresses in settled if addresses is not None and not group.fresh]
     before = store.known(cursor, [(group.tenant, journey_id(group.tenant, sid)) for group in folded for sid in group.members])
-    outcome.changed = store.replace(cursor, journeys, before, shard=shard)
+    outcome.changed = store.replace(cursor, journeys, before, shard=shard, marks=marks)
     groups.settle(cursor, settled)
     return outcome
 

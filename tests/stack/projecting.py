@@ -119,7 +119,7 @@ def settle(projector: Projector) -> None:
     """Folds what was put off, now."""
     with psycopg.connect(projector.database_url, autocommit=True) as connection:
         connection.execute("UPDATE safiri.deferred SET due_at = now() - interval '1 second'")
-    while projector.fold_due():
+    while projector.fold_due() or projector.fold_agents():
         pass
 
 
