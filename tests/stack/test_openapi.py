@@ -28,9 +28,27 @@ def document(desk: Desk) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_asgi("/openapi.json", desk.app)
 
 
-PATHS = ["/v1/journeys", "/v1/journeys/{id}", "/v1/journeys/{id}/events", "/v1/freshness", "/health/live", "/health/ready"]
+DAY = {"from": "2026-09-01T00:00:00Z", "to": "2026-09-02T00:00:00Z"}
+ASKED = {
+    "/v1/metrics/query": DAY | {"metrics": "queue.offered,sl.negative,queue.wait_p95", "group_by": "queue,hour", "compare": "previous"},
+    "/v1/metrics/explain": DAY | {"metrics": "queue.offered"},
+    "/v1/metrics/bridge": DAY | {"from_preset": "genesys", "to_preset": "wazo"},
+}
+PATHS = [
+    "/v1/journeys",
+    "/v1/journeys/{id}",
+    "/v1/journeys/{id}/events",
+    "/v1/freshness",
+    "/health/live",
+    "/health/ready",
+    "/v1/metrics",
+    *ASKED,
+]
 GOOD, BAD = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
-CASES = [*((path, GOOD) for path in PATHS), *((path, BAD) for path in PATHS if path.startswith("/v1/journeys"))]  # others take nothing
+CASES = [
+    *((path, GOOD) for path in PATHS),
+    *((path, BAD) for path in PATHS if path.startswith(("/v1/journeys", "/v1/metrics"))),
+]  # others take nothing
 
 
 @pytest.mark.parametrize(("path", "mode"), CASES)
@@ -47,10 +65,12 @@ def test_every_answer_is_as_described(
 
 @pytest.mark.parametrize("path", PATHS)
 def test_real_answers_have_the_described_shape(desk: Desk, document: schemathesis.BaseSchema, path: str) -> None:
-    case = document[path]["GET"].Case(path_parameters={"id": "call-1"} if "{id}" in path else {})
+    case = document[path]["GET"].Case(path_parameters={"id": "call-1"} if "{id}" in path else {}, query=ASKED.get(path, {}))
     reply = case.call(headers={"Authorization": f"Bearer {desk.key}"})
     assert reply.status_code == 200
     case.validate_response(reply)
     told = reply.json()
     assert told.get("journeys", [1])
     assert told.get("events", 1)
+    assert told.get("rows", [1])
+    assert told.get("contributions", [1])
