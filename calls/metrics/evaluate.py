@@ -57,7 +57,7 @@ def value_of(metric: str, amounts: Amounts) -> Value:
     """A metric of one cell."""
     one = METRICS[metric]
     if not one.terms:
-        return Value(None, 0, 0)
+        return Value(None, 0, 0 if one.kind == "ratio" else None)
     if one.kind in ("max", "quantile"):
         found = amounts.get(metric)
         return Value(found, found or 0)

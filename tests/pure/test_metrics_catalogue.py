@@ -102,4 +102,5 @@ def test_every_metric_has_a_vector() -> None:
 
 
 def test_the_page_is_what_the_catalogue_says() -> None:
-    assert (ROOT / "docs/metrics.md").read_text() == document(), "run `safiri metrics --catalogue > docs/metrics.md`"
+    again = "from calls.metrics.described import document; print(document(), end='')"
+    assert (ROOT / "docs/metrics.md").read_text() == document(), f'run `.venv/bin/python -c "{again}" > docs/metrics.md`'

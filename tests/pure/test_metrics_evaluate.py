@@ -54,7 +54,7 @@ def test_flow_outs_are_in_one_service_level_only() -> None:
 def test_nothing_counted_is_nothing_and_never_divided(metric: str) -> None:
     found, kind = value_of(metric, {}), METRICS[metric].kind
     if metric.startswith("cost."):
-        assert found == Value(None, 0, 0)
+        assert found == Value(None, 0, 0 if kind == "ratio" else None)
     else:
         assert found == {"sum": Value(0, 0), "ratio": Value(None, 0, 0)}.get(kind, Value(None, 0))
 

@@ -56,3 +56,31 @@ def test_a_metric_is_what_was_worked_out_by_hand(engine: sa.Engine, line: dict[s
     want = (int(line["numerator"]), int(line["denominator"]) if line["denominator"] else None)
     assert value(engine, line, raw=False) == want
     assert value(engine, line, raw=True) == want, "without rollups"
+
+
+# ---------------------------------------------------------------- what adds up
+
+DAY = {"from": "2026-09-01T00:00:00Z", "to": "2026-09-02T00:00:00Z"}
+DIVIDED = [
+    {"interval": "15m"}, {"interval": "1h", "tz": "Asia/Kathmandu"}, {"interval": "1d", "tz": "Africa/Nairobi"}, {"group_by": "agent"},
+    {"group_by": "hour,weekday", "tz": "America/New_York"}, {"group_by": "agent", "interval": "15m", "fill": "zero"},
+    {"group_by": "queue,attr.priority"}, {"group_by": "direction,outcome,menu,flow,account"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["rollups", "rows"])
+@pytest.mark.parametrize("rule", [None, "start", "end", "emit", "split", "threshold"])
+def test_intervals_and_groups_add_up_to_the_whole_by_every_rule(engine: sa.Engine, rule: str | None, raw: bool) -> None:
+    allowed = [one for one in METRICS.values() if one.kind in ("sum", "ratio") and (rule is None or rule in one.attributions)]
+    for divided in DIVIDED:
+        groups = set(divided.get("group_by", "").split(",")) - {"", "hour", "weekday"}
+        metrics = [one.id for one in allowed if one.dimensions is None or groups <= set(one.dimensions)]
+        asked = DAY | {"metrics": ",".join(metrics)} | ({"attribution": rule} if rule else {})
+        if not metrics:
+            continue
+        (whole,) = answer(engine, query(asked.items(), SCOPE), KNOWN, raw=raw)["rows"]
+        parts = answer(engine, query((asked | divided).items(), SCOPE), KNOWN, raw=raw)["rows"]
+        assert len(parts) > (0 if divided.get("interval") == "1d" else 1)
+        for metric in metrics:
+            sums = [sum(getattr(row.values[metric], side) or 0 for row in parts) for side in ("numerator", "denominator")]
+            assert sums == [whole.values[metric].numerator, whole.values[metric].denominator or 0], (metric, divided)
