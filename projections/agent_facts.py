@@ -150,10 +150,17 @@ def _days_there(cursor: psycopg.Cursor[Any], spans: Sequence[Span]) -> None:
     for n, day, digest in _ask(cursor, _KNOWN, _agents(spans), [(low, one.end) for low, one in zip(lows, spans, strict=True)]):
         spans[n].known[day] = digest
     for n, one in enumerate(spans):
-        if n in before and one.first in one.known:
+        if n not in before:
+            continue
+        if one.first in one.known or any(_folds(other, one.agent, before[n]) for other in spans):
             del one.known[before[n]]
-        elif n in before:
+        else:
             one.first = before[n]
+
+
+def _folds(span: Span, agent: Agent, day: date) -> bool:
+    """Whether that day of that agent is one of the span's."""
+    return span.agent == agent and span.first <= day and (span.last is None or day <= span.last)
 
 
 def _bounded(cursor: psycopg.Cursor[Any], spans: Sequence[Span]) -> list[tuple[Agent, Range]]:
