@@ -73,6 +73,8 @@ LAWS: tuple[Law, ...] = (
     Law("agents.states", "=", "the sum of all states", "the time logged in", "agent, day and quarter of an hour", "the quarter of an hour"),
     Law("agents.busy", "=", "the time an agent is talking", "the time in which at least one of their talks runs", "agent", _CUT),
     Law("agents.talk", "<=", "the time an agent is talking", "the sum of their talks", "agent", _CUT),
+    Law("agents.heard", "=", "every reported state", "those whose delivery is in the journal", "agent and event",
+        "the instant of the state"),
     Law("agents.disjoint", "=", "the intervals of an agent", "those that begin when the one before is over", "agent and begin", _BEGIN),
     Law("agents.reported", "=", "every interval in a reported state", "the state and reason last reported", "interval", _BEGIN),
     Law("agents.legs", "=", "the intervals of talk, hold, ringing and of wrap-up after a talk", "those whose leg says so", "interval",

@@ -97,6 +97,14 @@ REPORTED = both(
     "x (agent, day, n, state, reason, amount)",
 )
 
+_DELIVERED = """EXISTS (SELECT FROM safiri.journal e WHERE e.tenant = t.tenant AND e.stream = t.agent AND e.account = t.account
+AND e.event_id = t.event_id AND e.digest = t.digest AND e.stream_kind = 'agent')"""
+HEARD = Asked(
+    ("agent", "account", "event_id"),
+    f"SELECT t.agent, t.account, t.event_id, 1 AS l, ({_DELIVERED})::int AS r FROM live.agent_states t "
+    "WHERE t.tenant = %(tenant)s AND t.at >= %(since)s AND t.at < %(until)s",
+)
+
 _KIND = "CASE t.state WHEN 'talking' THEN 'talk' WHEN 'wrap_up' THEN 'talk' WHEN 'ringing' THEN 'ring' ELSE t.state END"
 _DURING = (
     f"{ms('s.started_at')} <= {ms('t.started_at')} AND (s.ended_at IS NULL OR coalesce({ms('t.ended_at')} <= {ms('s.ended_at')}, false))"

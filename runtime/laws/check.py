@@ -28,6 +28,7 @@ QUESTIONS: dict[str, Asked] = {
     "legs.parts": journeys.PARTS, "handled.cohorts": journeys.COHORTS, "handled.segments": journeys.SEGMENTS, "menus.last": journeys.MENUS,
     "lengths.negative": Asked(("of", "row"), " UNION ALL ".join([*rows.SOUND, *agents.SOUND])),
     "agents.logged_in": agents.LOGGED_IN, "agents.states": agents.STATES_SUM, "agents.busy": agents.BUSY, "agents.talk": agents.TALK,
+    "agents.heard": agents.HEARD,
     "agents.disjoint": agents.DISJOINT, "agents.reported": agents.REPORTED, "agents.legs": agents.LEGS, "agents.days": agents.DAYS,
     "agents.shifts": agents.SHIFTS, "agents.slots": agents.SLOTS,
 }  # fmt: skip
@@ -78,7 +79,7 @@ _one_at_a_time = threading.Semaphore(1)  # it costs a pass over the tables
 def check(database_url: str, tenant: str, within: Range = EVERYTHING, *, wait_s: float = 60.0) -> list[Checked]:
     """Every law. Raises Retry where Postgres is away, takes too long, or another check does not end within `wait_s`."""
     with _alone(wait_s), patient(database_url, name="laws", longest_s=LONGEST_S) as connection:
-        return [_ask(connection, law, {"tenant": tenant} | within.bound()) for law in LAWS]
+        return [ask(connection, law, tenant, within) for law in LAWS]
 
 
 def check_all(database_url: str, within: Range = EVERYTHING, *, wait_s: float = 60.0) -> dict[str, list[Checked]]:
@@ -110,6 +111,8 @@ def _alone(wait_s: float) -> Iterator[None]:
         _one_at_a_time.release()
 
 
-def _ask(connection: psycopg.Connection[Any], law: Law, bound: dict[str, object]) -> Checked:
+def ask(connection: psycopg.Connection[Any], law: Law, tenant: str, within: Range = EVERYTHING) -> Checked:
+    """One law, in the connection's transaction."""
+    bound = {"tenant": tenant} | within.bound()
     left, right, places, shown = connection.execute(statement(QUESTIONS[law.id], law.relation), bound).fetchone() or (0, 0, 0, [])
     return Checked(law, int(left), int(right), places, [Violation(one["where"], int(one["left"]), int(one["right"])) for one in shown])
