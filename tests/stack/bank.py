@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from functools import cache
 
 from tests.outside import HOME, needs
 
@@ -16,6 +17,7 @@ NEEDED = needs("anonymous_bank_1999/to_events.py")
 RAW = {1: "01_january.txt.gz", 2: "02_february.txt.gz"}
 
 
+@cache
 def events(month: int) -> list[bytes]:
     """NDJSON lines of one month, in order of time."""
     asked = [sys.executable, str(FOLDER / "to_events.py"), str(FOLDER / "raw" / RAW[month])]
