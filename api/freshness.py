@@ -35,7 +35,10 @@ KEPT = 600  # readings remembered to be found complete later
 _POSITIONS = sa.text("SELECT topic, topic_id, partition, next FROM safiri.positions WHERE cluster_id = :cluster")
 
 
-_DEFERRED = sa.text("SELECT count(*), min(since) FROM safiri.deferred")
+_DEFERRED = sa.text(
+    "SELECT count(*), min(since) FROM (SELECT since FROM safiri.deferred UNION ALL SELECT d.since FROM safiri.dirty_days d "
+    "JOIN safiri.generations g ON g.n = d.generation AND g.state = 'live') waiting"
+)
 _OUTBOX = sa.text("SELECT count(*), min(made_at) FROM safiri.outbox")
 
 
@@ -82,7 +85,7 @@ def none_waits() -> tuple[int, Micros | None]:
 
 
 def put_off(engine: sa.Engine) -> Depth:
-    """Calls of large journeys whose fold was put off (projections/deferred.py)."""
+    """Calls of large journeys whose fold was put off (projections/deferred.py), and marks of agents' time (agent_marks.py)."""
 
     return _depth(engine, _DEFERRED)
 

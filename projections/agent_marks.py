@@ -99,3 +99,16 @@ def standing(cursor: psycopg.Cursor[Any], addresses: Sequence[Address]) -> dict[
         told = (agent, to_micros(start), None if end is None else to_micros(end), *rest, None if cohort is None else to_micros(cohort))
         found[tenant, journey].add(told)
     return found
+
+
+def everything(connection: psycopg.Connection[Any], tenants: Sequence[str]) -> None:
+    """These tenants' local days are others now: takes away what was folded of them, and marks all their agents' time."""
+    there = "SELECT n FROM safiri.generations WHERE state IN ('live', 'building') AND to_regclass(format('g%s.agent_days', n)) IS NOT NULL"
+    for (n,) in connection.execute(there).fetchall() if tenants else ():
+        connection.execute(
+            "INSERT INTO safiri.dirty_days (generation, tenant, agent, from_at) "
+            f"SELECT %s, tenant, agent, min(day_started_at) - interval '1 day' FROM g{n}.agent_days WHERE tenant = ANY(%s) GROUP BY 2, 3",
+            (n, list(tenants)),
+        )
+        for table in ("agent_days", "agent_intervals", "agent_slots"):
+            connection.execute(f"DELETE FROM g{n}.{table} WHERE tenant = ANY(%s)", (list(tenants),))

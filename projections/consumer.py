@@ -24,11 +24,11 @@ from faststream.confluent import KafkaBroker
 from faststream.confluent.annotations import KafkaMessage
 
 from projections import positions
+from projections.beside import Beside, Work
 from projections.bisecting import project_bisecting
-from projections.compacting import AGE
 from projections.project import Fenced, Projected, Projector
 from projections.records import Record
-from runtime import clock, kafka
+from runtime import kafka
 from runtime.addresses import find
 from runtime.postgres import AWAY, connect
 from runtime.problems import Missing, Retry
@@ -42,8 +42,6 @@ QUIET.addFilter(lambda record: record.levelno >= logging.ERROR)
 BATCH = 2000  # larger ones are hardly faster and hold more memory
 WINDOW_S = 0.02  # a poll waits this long for a full batch: the floor of freshness
 LONGEST_WAIT_S = 5.0
-LATE_S = 0.5  # between two looks at journeys whose fold was put off
-STEPS = 10  # of gathering old sums, some 0.1 s each
 STUCK_S = 60.0  # records waiting and none projected for so long: end, to be started again
 
 
@@ -189,44 +187,22 @@ class Consumption:
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         log.info("projecting", bootstrap=self.bootstrap)
-        late = asyncio.create_task(self._fold_late(), name="deferred")
+        beside = Beside(self._beside, lambda: self.moved_at)
+        beside.start()
         while not stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 10)
             if not stop.is_set():
                 await self._tell_kafka()
-                await self._compact()
                 await self._watchdog()
-        late.cancel()
+        beside.stop()
         await self.broker.stop()
         if self.projector:
             self.projector.close()
 
-    async def _compact(self) -> None:
-        """Gathers old sums: one step, and some more while there is nothing else to do."""
-        moved_at = self.moved_at
-        try:
-            for _ in range(STEPS):
-                async with self.one_at_a_time:
-                    taken = await asyncio.to_thread(lambda: self._projector().compact(until=clock.now() - AGE))
-                if not taken or moved_at != self.moved_at:
-                    return
-        except Retry as error:
-            log.warning("old sums wait", reason=str(error))
-        except Exception:  # a bug; they are right, only many
-            log.exception("gathering old sums failed")
-
-    async def _fold_late(self) -> None:
-        """Folds the large journeys that were put off, when their time comes."""
-        while True:
-            await asyncio.sleep(LATE_S)
-            try:
-                async with self.one_at_a_time:
-                    await asyncio.to_thread(lambda: self._projector().fold_due())
-            except Retry as error:
-                log.warning("large journeys wait", reason=str(error))
-            except Exception:  # a bug; they stay on the list
-                log.exception("folding large journeys failed")
+    async def _beside(self, work: Work) -> int:
+        async with self.one_at_a_time:
+            return await asyncio.to_thread(lambda: work(self._projector()))
 
     async def _ready(self, stop: asyncio.Event) -> None:
         """Waits for Kafka, Postgres and the schema; refuses another Kafka than the one projected so far."""

@@ -15,7 +15,7 @@ from alembic.config import Config
 from calls.clock import Micros
 from calls.configuration import Configuration
 from calls.parties import normalise
-from projections import generations
+from projections import agent_marks, generations
 from projections.rebuild import rebuild
 from runtime.laws.check import broken, check_all
 from runtime.postgres import connect
@@ -40,9 +40,22 @@ def migrate(settings: Settings, database_url: str, *, now: Micros) -> None:
     with connect(database_url, name="migrate", autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         command.upgrade(alembic(database_url), "head")
-        remember(connection, configuration_of(settings, now))
+        with connection.transaction():
+            before = _zones(connection)
+            remember(connection, configuration_of(settings, now))
+            agent_marks.everything(connection, _differing(before, _zones(connection)))
         _generation(connection, database_url)
         connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+
+
+def _zones(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """Each tenant's time zone as it was configured last."""
+    row = connection.execute("SELECT content FROM safiri.configuration ORDER BY version DESC LIMIT 1").fetchone()
+    return msgspec.json.decode(row[0], type=Configuration).timezones if row else {}
+
+
+def _differing(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return sorted(tenant for tenant in {*before, *now} if before.get(tenant) != now.get(tenant))
 
 
 def _generation(connection: psycopg.Connection[Any], database_url: str) -> None:
