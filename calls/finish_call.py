@@ -118,12 +118,13 @@ def _transferred(b: Building, leg: Leg, end: Micros | None) -> None:
 
 
 def _conclude_entries(b: Building, call: Call) -> None:
-    """Visits of which only the exit was told, where it says how long was waited."""
+    """Visits of which only the exit was told, where it says how long was waited, or one that tells the same exit later does."""
     for queue, exits in b.left_early.items():
         for left in [one for one in exits if one.waited_ms is not None]:
-            exits.remove(left)
-            entered = max(0, left.at - (left.waited_ms or 0) * 1000)
-            b.visits.append(QueueVisit(b.sid, queue, entered, left.at, left.reason))
+            first = next((one for one in exits if one.reason == left.reason and one.waited_ms is None and one.at <= left.at), left)
+            exits[:] = [one for one in exits if one not in (left, first)]
+            entered = max(0, first.at - (left.waited_ms or 0) * 1000)
+            b.visits.append(QueueVisit(b.sid, queue, entered, first.at, left.reason))
             b.whole = False
             call.started_at = min(call.started_at, entered) if b.started_at is None else call.started_at
     b.visits.sort(key=lambda one: one.entered_at)

@@ -151,7 +151,9 @@ def _queue_left(b: Building, fact: e.QueueLeft, _: str) -> None:
         return
     closed = [one for one in b.visits if one.queue == fact.queue and one.outcome == fact.reason]
     again = bool(closed) and (fact.reason in ("timeout", "overflow") or any(one.left_at == fact.at for one in closed))
-    if not again:  # the same exit said twice is nothing new; a wait that was over is said by whoever notices, each at their time
+    if not again and fact not in b.left_early.get(
+        fact.queue, ()
+    ):  # the same exit said twice is nothing new; a wait that was over is said by whoever notices, each at their time
         b.left_early.setdefault(fact.queue, []).append(fact)
 
 

@@ -1,7 +1,10 @@
 """Africa's Talking voice: a form per request (call handler page and public clients), ended by one with `isActive=0`.
 
 The last request carries duration, cost and causes. Deliveries are not signed: the address that we hand out carries a token.
-Field names come in any case. Times of theirs have no offset and count as UTC.
+Field names come in any case. Times of theirs have no offset and count as UTC; some carry the plus of a form (`2026-09-01+08:00:00`).
+
+Of a queue they tell when a caller is taken out of it, and how long that took: the entry is concluded from these (`waited_ms`). Where
+the queue has no name it is the number that callers join it by, as in `<Dequeue phoneNumber>`.
 """
 
 from __future__ import annotations
@@ -9,17 +12,56 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 
 from calls.clock import Micros
-from calls.events import Attributes, CallReported, Event, Unrecognised
+from calls.events import (
+    Attributes,
+    CallEnded,
+    CallFailed,
+    CallLinked,
+    CallReported,
+    CallSeen,
+    CallStarted,
+    Event,
+    LegAnswered,
+    LegEnded,
+    QueueLeft,
+    Unrecognised,
+)
 from calls.providers import signatures
 from calls.providers.interface import Delivered, Identity, NotUnderstood, Provider
-from calls.providers.pbx import duration, parse_pbx
-from calls.providers.reading import Fields, first_id, flag, folded, label, moment, read_fields, word_of
+from calls.providers.pbx import DIAL, duration, parse_pbx
+from calls.providers.reading import (
+    Fields,
+    failure,
+    first,
+    first_id,
+    flag,
+    folded,
+    identifier,
+    label,
+    moment,
+    phone,
+    read_fields,
+    seconds_ms,
+    word_of,
+)
 
 LARGEST_AMOUNT = Decimal(10) ** 12
 # ISO 4217: currencies of the provider's countries that have no minor unit.
 _WHOLE = frozenset({"UGX", "RWF", "XOF", "XAF", "BIF", "GNF", "DJF", "KMF"})
 _IDS = ("sessionid", "callsessionid")
 _STATES = ("callsessionstate",)
+DEQUEUED = "dequeued"  # the leg of who took the caller out of a queue
+_TAKEN_BY = ("dequeuedtosessionid", "dequeuedtophonenumber")
+_TIMES = ("callstarttime", "dialstarttime", "dequeuetime")
+_ABOUT = {"caller_carrier": "callercarriername", "caller_country_code": "callercountrycode"}
+# Names seen in clients for what the provider's page calls otherwise; the first that is there counts.
+_OTHER_NAMES = {
+    "dialdestinationnumber": ("dialdestinationphonenumber", "lastdialdestinationnumber", "bridgedestinationnumber"),
+    "dialdurationinseconds": ("bridgedurationinseconds", "lastbridgedurationinseconds", "dialcalldurationinseconds"),
+    "dialstarttime": ("bridgestarttime", "lastbridgestarttime"),
+    "dialcallstatus": ("lastbridgedialstatus", "bridgestatus", "lastbridgestatus"),
+    "dequeuedtophonenumber": ("dequeuedtophone",),
+}
 
 
 def identify(delivered: Delivered) -> Identity:
@@ -33,15 +75,92 @@ def identify(delivered: Delivered) -> Identity:
 def parse(delivered: Delivered) -> list[Event]:
     """The facts of one request; the first says what it is called."""
     try:
-        fields = folded(read_fields(delivered.body, delivered.content_type))
+        fields = _known(folded(read_fields(delivered.body, delivered.content_type)))
     except NotUnderstood as why:
         return [Unrecognised(at=delivered.received_at, reason=str(why))]
     call = first_id(fields, _IDS) or ""
     if not call:
         return [Unrecognised(at=delivered.received_at, reason="the body names no sessionId")]
     at = _at(fields, delivered.received_at)
-    facts = parse_pbx(fields, call, at, _STATES)
-    return facts + _reported(fields, call, at)
+    facts = [_failed_at_once(fields, fact) for fact in parse_pbx(fields, call, at, _STATES)]
+    if _picked_up(fields):
+        facts = [fact for fact in facts if not isinstance(fact, LegEnded)] + _bridged(fields, call, at)
+    about = _about_the_caller(fields)
+    for fact in facts:
+        if about and isinstance(fact, CallStarted | CallSeen):
+            fact.attributes = about
+    return facts + _queue(fields, call, at) + _reported(fields, call, at)
+
+
+def _known(fields: dict[str, object]) -> dict[str, object]:
+    """`fields` under the names that we read, with times as others write them."""
+    for name, others in _OTHER_NAMES.items():
+        known = next((fields[other] for other in others if other in fields), None)
+        if known is not None and name not in fields:
+            fields[name] = known
+    for name in _TIMES:
+        value = fields.get(name)
+        if isinstance(value, str) and value[10:11] == "+":
+            fields[name] = value[:10] + " " + value[11:]
+    return fields
+
+
+def _failed_at_once(fields: Fields, fact: Event) -> Event:
+    """An end after no time at all, for a reason that is a failure's: nobody was reached."""
+    if not isinstance(fact, CallEnded) or fact.duration_ms != 0:
+        return fact
+    cause = fact.cause or label(fields.get("status"))
+    why = failure(cause)
+    return fact if why == "unknown" else CallFailed(call_sid=fact.call_sid, at=fact.at, reason=why, cause=cause)
+
+
+def _picked_up(fields: Fields) -> bool:
+    """A request in mid-call that names who was dialled, but nothing of how that ended: they have answered, or are being rung."""
+    told = ("dialdurationinseconds", "dialstatus", "dialcallstatus", "bridgehangupcause", "lastbridgehangupcause")
+    over = any(label(fields.get(name)) for name in told) or word_of(fields.get("callsessionstate")) == "dialcompleted"
+    return flag(fields.get("isactive")) is True and phone(fields.get("dialdestinationnumber")) is not None and not over
+
+
+def _bridged(fields: Fields, call: str, at: Micros) -> list[Event]:
+    if word_of(fields.get("callsessionstate")) in ("dialing", "dialling", "ringing"):
+        return []
+    to, begun = phone(fields.get("dialdestinationnumber")), moment(fields.get("dialstarttime"))
+    return [LegAnswered(call_sid=call, at=at if begun is None else begun, leg=DIAL, kind="external", to=to)]
+
+
+def _about_the_caller(fields: Fields) -> Attributes | None:
+    found = {ours: label(fields.get(theirs)) for ours, theirs in _ABOUT.items()}
+    return {name: value for name, value in found.items() if value is not None and value not in ("None", "-1")} or None
+
+
+# ---------------------------------------------------------------- queues
+
+
+def _queue(fields: Fields, call: str, at: Micros) -> list[Event]:
+    """A caller taken out of a queue by somebody's `<Dequeue>`, or one who hung up in it (a wait, and nobody who took them)."""
+    queue = label(fields.get("queuename")) or phone(fields.get("destinationnumber"))
+    waited, taken = seconds_ms(fields.get("queuedurationinseconds")), first(fields, _TAKEN_BY)
+    if queue is None or (waited is None and taken is None):
+        return []
+    if taken is None:
+        over = [QueueLeft(call_sid=call, at=at, queue=queue, reason="abandoned", waited_ms=waited)]
+        return list(over) if _over(fields) and waited else []
+    left_at = moment(fields.get("dequeuetime"))
+    facts: list[Event] = []
+    if left_at is not None or not _over(fields) or waited is not None:
+        facts.append(QueueLeft(call_sid=call, at=at if left_at is None else left_at, queue=queue, reason="answered", waited_ms=waited))
+    if left_at is not None or not _over(fields):
+        to, begun = phone(fields.get("dequeuedtophonenumber")), at if left_at is None else left_at
+        facts.append(LegAnswered(call_sid=call, at=begun, leg=DEQUEUED, kind="external", to=to, queue=queue))
+    if _over(fields):
+        facts.append(LegEnded(call_sid=call, at=at, leg=DEQUEUED))
+    other = identifier(fields.get("dequeuedtosessionid"))
+    if other is not None and other != call:
+        facts.append(CallLinked(call_sid=call, at=at, to_call_sid=other))
+    return facts
+
+
+# ---------------------------------------------------------------- times and money
 
 
 def _at(fields: Fields, received_at: Micros) -> Micros:
@@ -94,7 +213,8 @@ def _minor(amount: object, currency: str | None) -> Decimal | None:
 
 _EXEMPT = """
 sessionid callsessionid callernumber destinationnumber clientdialednumber dialdestinationnumber callstarttime dialstarttime
-recordingurl clientrequestid
+recordingurl clientrequestid dialdestinationphonenumber lastdialdestinationnumber bridgedestinationnumber dequeuedtophonenumber
+dequeuedtophone dequeuedtosessionid dequeuetime bridgestarttime lastbridgestarttime
 """
 
 PROVIDER = Provider(

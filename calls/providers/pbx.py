@@ -185,7 +185,7 @@ _STATES: dict[str, _Read] = {
     **dict.fromkeys(("ringing", "started", "initiated", "queued", "incoming"), _started),
     **dict.fromkeys(("answered", "inprogress", "active"), _answered),
     **dict.fromkeys(("completed", "complete", "hangup", "hungup", "ended"), _ended),
-    **dict.fromkeys(("failed",), _failed),
+    **dict.fromkeys(("failed", "expired"), _failed),
     "streamstarted": _stream_began,
     "streamstopped": _stream_over,
     "streamerror": _stream_over,

@@ -229,6 +229,7 @@ FAILURES: dict[str, Failure] = {
     "nouserresponse": "no_answer",
     "missed": "no_answer",
     "unanswered": "no_answer",
+    "notanswered": "no_answer",
     "allottedtimeout": "no_answer",
     "busy": "busy",
     "userbusy": "busy",
@@ -239,6 +240,7 @@ FAILURES: dict[str, Failure] = {
     "cancelled": "canceled",
     "cancel": "canceled",
     "originatorcancel": "canceled",
+    "loserace": "canceled",
     "aborted": "canceled",
     "network": "network",
     "networkerror": "network",
@@ -247,6 +249,8 @@ FAILURES: dict[str, Failure] = {
     "recoveryontimerexpire": "network",
     "subscriberabsent": "network",
     "unallocatednumber": "network",
+    "serviceunavailable": "network",
+    "usernotregistered": "network",
 }
 
 

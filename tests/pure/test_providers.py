@@ -24,8 +24,8 @@ NEEDED = {
         conference.joined conference.left bot.started bot.ended leg.ended wallet.top_up wallet.low_balance number.provisioned
         number.released storage.tier_changed unrecognised""",
     "minivoice": "call.started call.answered call.ended call.failed call.linked menu.digits recording.ready recording.notice unrecognised",
-    "africastalking": """call.started call.seen call.ended call.failed call.reported menu.digits recording.ready leg.started leg.answered
-        leg.ended unrecognised""",
+    "africastalking": """call.started call.seen call.answered call.ended call.failed call.reported call.linked menu.digits recording.ready
+        leg.started leg.answered leg.ended queue.left unrecognised""",
     "asterisk-queue-log": """queue.entered queue.left call.seen call.ended call.failed leg.started leg.answered leg.ended agent.state
         unrecognised""",
     "neutral": """call.started call.answered call.ended call.failed call.linked call.unlinked menu.entered menu.digits menu.left
