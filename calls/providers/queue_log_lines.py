@@ -78,7 +78,8 @@ def mask_row(body: bytes, content_type: str, exempt: frozenset[str]) -> bytes:
         return mask(body, content_type, exempt | _IDS | _spared(body))
     try:
         text = body.decode()
-        cells = _split(text)
+        line = text.rstrip("\r\n")
+        cells = _split(line)
     except (UnicodeDecodeError, NotUnderstood):
         cells = []
     if len(cells) < len(COLUMNS):
@@ -86,7 +87,7 @@ def mask_row(body: bytes, content_type: str, exempt: frozenset[str]) -> bytes:
     names = [*COLUMNS, *(f"data{n}" for n in range(1, len(cells)))]
     spared = _IDS | set(_SPARED.get(cells[4].strip().upper(), ()))
     new = [cell if name in spared else mask_text(cell) for name, cell in zip(names, cells, strict=False)]
-    return body if new == cells else _joined(new, text).encode()
+    return body if new == cells else (_joined(new, line) + text[len(line) :]).encode()
 
 
 def _spared(body: bytes) -> frozenset[str]:

@@ -186,6 +186,9 @@ def test_what_a_dialect_knows_is_kept_and_what_was_typed_is_not(provider: str) -
         ),
         (b"4111111111111111", b'"************1111"'),
         (b"a|4111111111111111", b"a|************1111"),
+        (b"1404377805|4111111111.111111|q|NONE|ENTERQUEUE||4111111111111111|1\r\n", None),
+        (b"1404377805|c|q|NONE|SURVEY|4111111111111111\n", b"1404377805|c|q|NONE|SURVEY|************1111\n"),
+        (b"1|c|q|NONE|FULL\n1|4111111111111111|q|NONE|FULL", b"1|c|q|NONE|FULL\n1|************1111|q|NONE|FULL"),
     ],
 )
 def test_ids_of_a_line_are_known_by_their_place(body: bytes, masked: bytes | None) -> None:
