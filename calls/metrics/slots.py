@@ -30,7 +30,7 @@ _EDGES_MS = [edge * 1000 for edge in EDGES_S]
 _TALK, _HOLD, _HANDLED = _AT["talk"], _AT["hold"], _AT["handled"]
 
 
-class Slot(msgspec.Struct, array_like=True):
+class Slot(msgspec.Struct, array_like=True, gc=False):
     """Sums of one queue over one quarter of an hour, `amounts` in the order of COLUMNS."""
 
     start: Micros

@@ -14,8 +14,8 @@ from calls.envelope import TOPICS
 from calls.events import RANK, TYPES, Event
 from calls.journey import ANOMALIES, OUTCOMES
 from calls.providers import PROVIDERS, Delivered, neutral
-from projections import PROJECTIONS, generations
-from projections.shape import Projection, clean
+from projections import AGGREGATES, PROJECTIONS, generations
+from projections.shape import Aggregate, Projection, clean
 from projections.store import WRITERS
 from tests.given import NOON, given
 
@@ -66,8 +66,17 @@ def _fits(column: sa.Column[Any], value: Any) -> None:
 
 
 def test_every_projection_is_written_and_named_once() -> None:
-    assert [writer.projection for writer in WRITERS] == list(PROJECTIONS)
-    assert len({one.name for one in PROJECTIONS}) == len(PROJECTIONS)
+    assert [writer.name for _, writer in WRITERS] == [one.name for one in PROJECTIONS]
+    assert len({table.name for table in generations.TABLES}) == len(generations.TABLES)
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES, ids=lambda one: one.name)
+def test_an_aggregate_is_keys_a_shard_and_sums(aggregate: Aggregate) -> None:
+    keys = [column.name for column in aggregate.table.primary_key.columns]
+    assert (keys[0], keys[-1], generations.key(aggregate.table)) == ("tenant", "shard", keys[:-1])
+    assert [column.name for column in aggregate.table.columns] == [*keys, *aggregate.sums]
+    assert all(isinstance(aggregate.table.columns[name].type, sa.Integer) for name in aggregate.sums)
+    assert aggregate.table in generations.TABLES
 
 
 def test_the_fingerprint_follows_the_shape(monkeypatch: pytest.MonkeyPatch) -> None:
