@@ -17,7 +17,8 @@ from api.app import build
 from calls import envelope
 from calls.clock import parse_time, rfc3339, to_datetime
 from calls.journey import Call, Durations, Journey, Leg, QueueVisit, journey_id
-from projections import PROJECTIONS
+from calls.metrics.slots import COLUMNS
+from projections import PROJECTIONS, queue_slots
 from projections.schema import migrate
 from runtime import keys
 from runtime.problems import Retry
@@ -88,6 +89,7 @@ class Desk:
                         ]
                         marks = ", ".join(["%s"] * len(row))
                         connection.execute(f"INSERT INTO live.{projection.name} VALUES ({marks})", values)
+                _add(connection, journey)
                 for sid in journey.call_sids:
                     connection.execute(
                         "INSERT INTO live.call_index (tenant, call_sid, own_id, group_id, journey_id) VALUES (%s, %s, %s, %s, %s)",
@@ -106,6 +108,19 @@ class Desk:
         with psycopg.connect(self.url) as connection:
             connection.execute(f"INSERT INTO safiri.journal ({names}) VALUES ({', '.join(['%s'] * len(row))})", list(row.values()))
         return row
+
+
+def _add(connection: psycopg.Connection[Any], journey: Journey) -> None:
+    """What it adds to the sums of its queues."""
+    names = ", ".join(f'"{name}"' for name in ("tenant", "queue", "slot", "shard", *COLUMNS))
+    sums = ", ".join(f'"{name}" = t."{name}" + excluded."{name}"' for name in COLUMNS)
+    for slot in queue_slots.slots(journey):
+        row = [journey.tenant, slot.queue, to_datetime(slot.start), 0, *slot.amounts]
+        connection.execute(
+            f"INSERT INTO g1.queue_slots AS t ({names}) VALUES ({', '.join(['%s'] * len(row))}) "
+            f"ON CONFLICT (tenant, queue, slot, shard) DO UPDATE SET {sums}",
+            row,
+        )
 
 
 def journey(desk: Desk, *, at: int = NOON, sid: str | None = None, tenant: str | None = None, **given: Any) -> Journey:
