@@ -122,6 +122,9 @@ cut off|{sid}
     (visit,) = stack.get(f"/v1/journeys/{sid}")["queue_visits"]
     assert (visit["wait_ms"], visit["outcome"], visit["agent"]) == (8000, "answered", agent)
     assert stack.get(f"/v1/journeys/{sid}/events")["events"][0]["raw"]["text"].endswith("+254700000006|1")
+    stack.fresh()
+    spent = "SELECT state, extract(epoch FROM ended_at - started_at)::int FROM live.agent_intervals WHERE agent = %s ORDER BY started_at"
+    assert stack.execute(spent, agent) == [("available", 13), ("ringing", 4), ("talking", None)]
 
 
 @pytest.mark.parametrize(("content", "says"), [
