@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from numbers_asked import Numbers
 from projecting import Bench, copy, cut, delivery, patiently, settle, story
 
 from calls.clock import rfc3339
@@ -194,6 +195,10 @@ def test_a_visit_that_moves_to_another_quarter_leaves_nothing_behind(bench: Benc
     bench.project(story("+10 queue.entered queue=q id=early"))  # the entry that counts is the first
     right(bench)
     assert len(summed(bench)) == 1
+    numbers, asked = Numbers(bench), {"interval": "15m", "group_by": "queue"}
+    assert numbers.ask("queue.offered,handle.aht", **asked)["rows"] == numbers.ask("queue.offered,handle.aht", raw=True, **asked)["rows"]
+    assert [row["interval_start"] for row in numbers.ask("queue.offered", **asked)["rows"]] == ["2026-09-01T12:00:00.000Z"]
+    numbers.engine.dispose()
     assert bench.made[0].compact(until=LATEST) > 0
     assert len(bench.rows("SELECT FROM live.queue_slots")) == 1
 
