@@ -128,8 +128,9 @@ def read(cursor: psycopg.Cursor[Any], spans: Sequence[Span]) -> list[tuple[Agent
     """
     if not spans:
         return []
+    marked = [one.first for one in spans]
     _days_there(cursor, spans)
-    left = _bounded(cursor, spans)
+    left = _bounded(cursor, spans, marked)
     for n, *told in _ask(cursor, _STATES, _agents(spans), [(one.start, one.end) for one in spans]):
         at, event_id, account, state, reason, lasts_ms = told
         spans[n].states.append(State(to_micros(at), event_id, account, state, reason or "", -1 if lasts_ms is None else lasts_ms))
@@ -163,13 +164,15 @@ def _folds(span: Span, agent: Agent, day: date) -> bool:
     return span.agent == agent and span.first <= day and (span.last is None or day <= span.last)
 
 
-def _bounded(cursor: psycopg.Cursor[Any], spans: Sequence[Span]) -> list[tuple[Agent, Range]]:
+def _bounded(cursor: psycopg.Cursor[Any], spans: Sequence[Span], marked: Sequence[date]) -> list[tuple[Agent, Range]]:
     left: list[tuple[Agent, Range]] = []
     for n, at in _ask(cursor, _BOUND, _agents(spans), [(one.start, one.end) for one in spans]):
         one = spans[n]
         if at is None:
             continue
-        cut = max(day_of(to_micros(at), one.zone), date.fromordinal(one.first.toordinal() + 1))
+        cut = max(
+            day_of(to_micros(at), one.zone), date.fromordinal(marked[n].toordinal() + 1)
+        )  # one marked day at least: no pass is for nothing
         if one.last is None or cut <= one.last:
             left.append((one.agent, (day_start(cut, one.zone), None if one.last is None else day_start(one.last, one.zone))))
             one.last = date.fromordinal(cut.toordinal() - 1)
