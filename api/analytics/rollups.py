@@ -28,14 +28,7 @@ def by_cell(one: Selection, scope: Scope) -> str:
     where = [f"r.tenant = {bind(scope.reading.tenant)}", f"r.slot >= {bind.at(edges[0])}", f"r.slot < {bind.at(edges[-1])}"]
     where += [f"r.{name} = {bind(value)}" for _, value in scope.filters]
     grouping = ", ".join(str(n + 1) for n in range(len(scope.groups) + 1))
-    return f"SELECT {', '.join(columns)} FROM live.{one.path} r WHERE {' AND '.join(where)} GROUP BY {grouping}{_some(one)}"
-
-
-def _some(one: Selection) -> str:
-    """Sums of queues from which everything was taken away again may stand there as 0: whoever was counted has moved elsewhere."""
-    asked = {MEASURES[name].source for name in one.measures}
-    counts = [count for count, of in (("offered", {"visits"}), ("handled", {"handles", "stretches"})) if asked & of]
-    return " HAVING " + " OR ".join(f"sum(r.{count}) <> 0" for count in counts) if one.path == "queue_slots" and counts else ""
+    return f"SELECT {', '.join(columns)} FROM live.{one.path} r WHERE {' AND '.join(where)} GROUP BY {grouping}"
 
 
 def left_out(one: Selection) -> Iterator[tuple[Selection, Rest]]:
