@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product
 from typing import TypeAlias
 
@@ -17,9 +18,10 @@ HOUR_US = 3_600_000_000
 MOST_FILLED = 200_000
 GroupValue: TypeAlias = str | int | None
 Definition: TypeAlias = dict[str, object]
+_Counted: TypeAlias = tuple[Row, Group, Amounts]
 
 
-class Value(msgspec.Struct, frozen=True):
+class Value(msgspec.Struct, frozen=True, gc=False):
     """`numerator` / `denominator`; a count, a sum, a maximum or a percentile has no denominator and is its own numerator."""
 
     value: int | float | None
@@ -41,22 +43,16 @@ def rows(question: Question, grid: Grid, tally: Tally) -> list[AnswerRow]:
     Raises Faults where `fill` would add more rows than anybody reads.
     """
     found = {place: amounts for place, amounts in tally.amounts.items() if _anything(amounts)}
-    counted = {(grid.rows[key - 1], group): amounts for (key, group), amounts in found.items()}
+    counted = [(grid.rows[key - 1], group, amounts) for (key, group), amounts in found.items()]
     if question.fill:
-        groups = {group for _, group in counted} or ({()} if not question.groups else set())
-        every = _every_row(question, grid)
-        if len(every) * len(groups) > MOST_FILLED:
-            raise Faults([("fill", f"more than {MOST_FILLED:,} rows: ask for longer intervals, fewer groups, or without fill")])
-        for row, group in product(every, groups):
-            counted.setdefault((row, group), {})
-    ordered = sorted(counted, key=_order)
-    return [_answer_row(question, row, group, counted[row, group]) for row, group in ordered]
+        counted += _empty(question, grid, counted)
+    return [_answer_row(question, row, group, amounts) for row, group, amounts in sorted(counted, key=_order)]
 
 
 def value_of(metric: str, amounts: Amounts) -> Value:
     """A metric of one cell."""
     one = METRICS[metric]
-    if not one.terms:
+    if not one.numerator:
         return Value(None, 0, 0 if one.kind == "ratio" else None)
     if one.kind in ("max", "quantile"):
         found = amounts.get(metric)
@@ -81,7 +77,10 @@ def is_final(question: Question, *, open_facts: bool, complete_through: Micros, 
 
 
 def _total(terms: tuple[Term, ...], amounts: Amounts) -> int:
-    return sum(term.sign * amounts.get(term.measure, 0) for term in terms)
+    total = 0
+    for term in terms:  # an answer has thousands of values: a loop is half of what a sum over a generator is
+        total += term.sign * amounts.get(term.measure, 0)
+    return total
 
 
 def _anything(amounts: Amounts) -> bool:
@@ -89,23 +88,40 @@ def _anything(amounts: Amounts) -> bool:
     return any(amount or name in METRICS for name, amount in amounts.items())
 
 
+def _empty(question: Question, grid: Grid, counted: list[_Counted]) -> list[_Counted]:
+    """A row of nothing for every interval and group that has none."""
+    groups = {group for _, group, _ in counted} or ({()} if not question.groups else set())
+    every = _every_row(question, grid)
+    if len(every) * len(groups) > MOST_FILLED:
+        raise Faults([("fill", f"more than {MOST_FILLED:,} rows: ask for longer intervals, fewer groups, or without fill")])
+    there = {(row, group) for row, group, _ in counted}
+    return [(row, group, {}) for row, group in product(every, groups) if (row, group) not in there]
+
+
 def _every_row(question: Question, grid: Grid) -> list[Row]:
     divided = any(name in OF_CELLS for name in question.group_by)
     return grid.rows if divided else [Row(start) for start in interval_starts(question)]
 
 
-def _order(place: tuple[Row, Group]) -> tuple[int, int, int, list[tuple[bool, str]]]:
-    row, group = place
+def _order(counted: _Counted) -> tuple[int, int, int, list[tuple[bool, str]]]:
+    row, group, _ = counted
     return row.interval_start, row.weekday or 0, row.hour or 0, [(value is None, value or "") for value in group]
 
 
 def _answer_row(question: Question, row: Row, group: Group, amounts: Amounts) -> AnswerRow:
-    facts = dict(zip(question.groups, group, strict=True))
-    cells: dict[str, GroupValue] = {"hour": row.hour, "weekday": row.weekday}
-    start = rfc3339(row.interval_start)
-    assert start is not None
-    names = {name: cells[name] if name in OF_CELLS else facts[name] for name in question.group_by}
-    return AnswerRow(start, names, {metric: value_of(metric, amounts) for metric in question.metrics})
+    names: dict[str, GroupValue] = dict(zip(question.groups, group, strict=True))
+    if row.hour is not None or row.weekday is not None:
+        cells: dict[str, GroupValue] = {**names, "hour": row.hour, "weekday": row.weekday}
+        names = {name: cells[name] for name in question.group_by}
+    return AnswerRow(_text(row.interval_start), names, {metric: value_of(metric, amounts) for metric in question.metrics})
+
+
+@lru_cache(maxsize=10_000)
+def _text(start: Micros) -> str:
+    """Of every interval once, however many groups it has."""
+    text = rfc3339(start)
+    assert text is not None
+    return text
 
 
 def _definition(one: Metric, question: Question) -> Definition:
