@@ -66,11 +66,12 @@ class Range(msgspec.Struct, frozen=True):
         bound: dict[str, object] = {"everything": self.since is None and self.until is None}
         for name, at in edges.items():
             first = name.endswith("since")
-            bound[name] = to_datetime(at) if at is not None else "-infinity" if first else "infinity"
+            bound[name] = "-infinity" if at is None and first else "infinity" if at is None or at > _YEAR_9999 else to_datetime(at)
             bound[f"{name}_ms"] = at // 1000 if at is not None else _FIRST if first else _LAST
         return bound
 
 
+_YEAR_9999 = 253_402_300_799_999_999  # its last microsecond: a quarter of an hour may begin after it
 _FIRST, _LAST = -(1 << 60), 1 << 60  # milliseconds before and after all times
 EVERYTHING = Range()
 _one_at_a_time = threading.Semaphore(1)  # it costs a pass over the tables
@@ -98,7 +99,7 @@ _TENANTS = """
 WITH RECURSIVE found AS (
   (SELECT min(tenant) AS tenant FROM live.journeys)
   UNION ALL SELECT (SELECT min(j.tenant) FROM live.journeys j WHERE j.tenant > found.tenant) FROM found WHERE found.tenant IS NOT NULL
-) SELECT tenant FROM found WHERE tenant IS NOT NULL"""
+) SELECT tenant FROM found WHERE tenant IS NOT NULL UNION SELECT tenant FROM live.agent_days ORDER BY 1"""
 
 
 @contextmanager

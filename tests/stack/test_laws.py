@@ -416,3 +416,4 @@ def test_times_of_ranges_are_whole_quarters_for_sums() -> None:
     at = parse_time("2026-09-01T12:07:00Z")
     bound = Range(at, at).bound()
     assert (str(bound["slots_since"]), str(bound["slots_until"])) == ("2026-09-01 12:15:00+00:00", "2026-09-01 12:00:00+00:00")
+    assert Range(parse_time("9999-12-31T23:59:59Z")).bound()["slots_since"] == "infinity"
