@@ -23,7 +23,8 @@ METRICS: dict[str, Metric] = {one.id: one for one in (*CALL_METRICS, *QUEUE_METR
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
     """What a product shows of its queues. `service_level` is its definition; the thresholds (ms) stand in for the built-in 20 s and 5 s.
 
-    `attribution`: the product's own rule, for those metrics that allow it; None = each metric's default.
+    `attribution`: the product's own rule; None = each metric's default. It is told, not applied: a preset says what is counted,
+    and `attribution=` when, so that two products' numbers of one hour are of the same calls.
     """
 
     id: str
@@ -109,11 +110,9 @@ PRESETS: dict[str, Preset] = {preset.id: preset for preset in _PRESETS}
 
 
 def attribution_of(metric: str, question: Question) -> Attribution:
-    """The rule that holds for a metric: the one asked for, else the preset's where the metric allows it, else the metric's own."""
+    """The rule that holds for a metric: the one asked for where the metric allows it, else the metric's own."""
     allowed = METRICS[metric].attributions
-    preset = PRESETS[question.preset].attribution if question.preset else None
-    wanted = question.attribution or preset
-    return wanted if wanted in allowed else allowed[0]
+    return question.attribution if question.attribution in allowed else allowed[0]
 
 
 def lacks(metric: str, dimension: str) -> bool:

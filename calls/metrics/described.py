@@ -61,14 +61,15 @@ def _attributions() -> Iterator[str]:
 
 def _presets() -> Iterator[str]:
     yield "## Presets\n"
-    yield "`preset=` answers with another product's service level and its usual companions. Thresholds and attribution can still be given;"
-    yield "a queue's own thresholds come before the preset's.\n"
+    yield "`preset=` answers with another product's service level and its usual companions. Thresholds can still be given;"
+    yield "a queue's own come before the preset's. A preset says what is counted, not when: the product's own rule is told here, and"
+    yield "`attribution=` asks for it, so that two products' numbers of one hour are of the same calls.\n"
     rows = (
         (f"`{one.id}`", one.product, f"`{one.service_level}`", f"{seconds(one.threshold_ms)} / {seconds(one.short_abandon_ms)}",
-         one.attribution or "each metric's own", one.says)
+         f"`{one.attribution}`" if one.attribution else "as here", one.says)
         for one in PRESETS.values()
     )  # fmt: skip
-    yield from _table("preset | product | service level | threshold_s / short_abandon_s | attribution | rules", rows)
+    yield from _table("preset | product | service level | threshold_s / short_abandon_s | its own attribution | rules", rows)
 
 
 def _families() -> Iterator[str]:

@@ -81,12 +81,12 @@ def test_a_threshold_is_the_querys_else_the_queues_else_the_presets(text: str, w
     assert ask(ONE + text).parameters == want
 
 
-def test_a_preset_brings_its_metrics_and_its_rule() -> None:
+def test_a_preset_brings_its_metrics_and_leaves_the_rule() -> None:
     asked = ask(f"{DAY}&preset=aws")
     assert asked.metrics == PRESETS["aws"].metrics and asked.preset == "aws"
-    assert attribution_of("sl.positive", asked) == "end"
+    assert attribution_of("sl.positive", asked) == "start"
     assert attribution_of("agent.busy", asked) == "split"  # a state allows no other
-    assert attribution_of("sl.positive", ask(f"{DAY}&preset=aws&attribution=start")) == "start"
+    assert attribution_of("sl.positive", ask(f"{DAY}&preset=aws&attribution=end")) == "end"
     assert ask(f"{DAY}&preset=aws&metrics=agent.busy").metrics == ("agent.busy",)
 
 
