@@ -5,21 +5,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from calls.agents import SLOT_COLUMNS
 from calls.metrics.slots import COUNTS, EDGES_S, LENGTHS, WITHIN
-from projections import calls_table, journeys, legs, menu_steps, queue_slots, queue_visits, segments
+from projections import (
+    agent_intervals,
+    agent_slots,
+    agent_states,
+    calls_table,
+    journeys,
+    legs,
+    menu_steps,
+    queue_slots,
+    queue_visits,
+    segments,
+)
 
-Kind: TypeAlias = Literal["text", "whole", "flag", "time", "texts", "json"]
+Kind: TypeAlias = Literal["text", "whole", "flag", "time", "date", "texts", "json"]
 KINDS: dict[type[object], Kind] = {
     sa.Text: "text", sa.Integer: "whole", sa.BigInteger: "whole", sa.Boolean: "flag", sa.TIMESTAMP: "time", pg.ARRAY: "texts",
-    pg.JSONB: "json",
+    pg.JSONB: "json", sa.Date: "date",
 }  # fmt: skip
-INTERNAL = frozenset({"tenant", "document", "digest", "last_sign_at", "slots"})
+INTERNAL = frozenset({"tenant", "document", "digest", "last_sign_at", "slots", "in_slots"})
 """Columns that no export has: whose the row is, and what only the projector needs."""
 
 
@@ -41,50 +54,60 @@ class Dataset(msgspec.Struct, frozen=True):
 
 
 def _columns(table: sa.Table) -> tuple[Column, ...]:
-    """All that are not internal, in the table's order, with the journey's and the call's id first."""
-    shown = [one for one in table.columns if one.name not in INTERNAL]
-    shown.sort(key=lambda one: ("journey_id", "call_sid").index(one.name) if one.name in ("journey_id", "call_sid") else 2)
-    return tuple(Column(str(one.name), KINDS[type(one.type)], f't."{one.name}"') for one in shown)
+    """All that are not internal, in the table's order."""
+    return tuple(Column(str(one.name), KINDS[type(one.type)], f't."{one.name}"') for one in table.columns if one.name not in INTERNAL)
 
 
 def _journeys() -> Dataset:
     return Dataset("journeys", "{schema}.journeys t", _columns(journeys.TABLE), "t.started_at", ("t.started_at", "t.journey_id"))
 
 
-def _of_journeys(name: str, table: sa.Table) -> Dataset:
-    """Rows of a journey, and `from` and `to` of the journey's start."""
+def _of_journeys(table: sa.Table) -> Dataset:
+    """Rows of a journey, and `from` and `to` of the journey's start. The ids of journey and call come first."""
     source = f"{{schema}}.{table.name} t JOIN {{schema}}.journeys j ON j.tenant = t.tenant AND j.journey_id = t.journey_id"
-    rest = [f't."{one.name}"' for one in table.primary_key.columns if one.name not in ("tenant", "journey_id")]
-    return Dataset(name, source, _columns(table), "j.started_at", ("j.started_at", "j.journey_id", *rest), ("t", "j"))
+    columns = sorted(_columns(table), key=lambda one: ["journey_id", "call_sid", one.name].index(one.name))
+    rest = [order for order in _key(table) if order != 't."journey_id"']
+    return Dataset(str(table.name), source, tuple(columns), "j.started_at", ("j.started_at", "j.journey_id", *rest), ("t", "j"))
 
 
-def _queue_intervals() -> Dataset:
-    """Quarters of an hour of each queue, summed over what the table keeps apart."""
-    sums = ", ".join(f'sum("{name}")::bigint AS "{name}"' for name in (*COUNTS, *LENGTHS, *_within()))
-    source = (
-        f"(SELECT tenant, slot, queue, {sums} FROM {{schema}}.{queue_slots.TABLE.name} GROUP BY tenant, slot, queue "
-        "HAVING sum(offered) <> 0 OR sum(handled) <> 0) t"
-    )
-    names = {one: one for one in COUNTS} | {one: f"{one}_ms" for one in LENGTHS} | _within()
-    amounts = (Column(shown, "whole", f't."{name}"') for name, shown in names.items())
-    columns = (Column("interval_start", "time", "t.slot"), Column("queue", "text", "t.queue"), *amounts)
-    return Dataset("queue_interval_15m", source, columns, "t.slot", ("t.slot", "t.queue"))
+def _of_agents(table: sa.Table, moment: str) -> Dataset:
+    """Rows of an agent, and `from` and `to` of their own time."""
+    return Dataset(str(table.name), f"{{schema}}.{table.name} t", _columns(table), moment, (moment, *_key(table)))
 
 
-def _within() -> dict[str, str]:
-    """Columns of the table that count waits up to an edge -> their names in an export."""
-    return {f"{name}_{edge}": f"{name}_within_{edge}s" for name in WITHIN for edge in EDGES_S}
+def _key(table: sa.Table) -> list[str]:
+    return [f't."{one.name}"' for one in table.primary_key.columns if one.name != "tenant"]
 
+
+def _slots(name: str, table: sa.Table, *, of: str, amounts: Mapping[str, str]) -> Dataset:
+    """Quarters of an hour of each queue or agent (column `of`), summed over what the table keeps apart; not those that are all nothing.
+
+    `amounts`: columns of the table -> their names in an export.
+    """
+    sums = ", ".join(f'sum("{column}")::bigint AS "{column}"' for column in amounts)
+    something = " OR ".join(f'sum("{column}") <> 0' for column in amounts)
+    source = f"(SELECT tenant, slot, {of}, {sums} FROM {{schema}}.{table.name} GROUP BY tenant, slot, {of} HAVING {something}) t"
+    shown = (Column(exported, "whole", f't."{column}"') for column, exported in amounts.items())
+    columns = (Column("interval_start", "time", "t.slot"), Column(of, "text", f"t.{of}"), *shown)
+    return Dataset(name, source, columns, "t.slot", ("t.slot", f"t.{of}"))
+
+
+_WITHIN = {f"{name}_{edge}": f"{name}_within_{edge}s" for name in WITHIN for edge in EDGES_S}
+_QUEUES = {name: name for name in COUNTS} | {name: f"{name}_ms" for name in LENGTHS} | _WITHIN
+_AGENTS = {name: f"{name}_ms" for name in SLOT_COLUMNS}
 
 DATASETS: dict[str, Dataset] = {
     one.name: one
     for one in (
         _journeys(),
-        _of_journeys("calls", calls_table.TABLE),
-        _of_journeys("legs", legs.TABLE),
-        _of_journeys("segments", segments.TABLE),
-        _of_journeys("queue_visits", queue_visits.TABLE),
-        _of_journeys("menu_steps", menu_steps.TABLE),
-        _queue_intervals(),
+        _of_journeys(calls_table.TABLE),
+        _of_journeys(legs.TABLE),
+        _of_journeys(segments.TABLE),
+        _of_journeys(queue_visits.TABLE),
+        _of_journeys(menu_steps.TABLE),
+        _of_agents(agent_intervals.TABLE, "t.started_at"),
+        _of_agents(agent_states.TABLE, "t.at"),
+        _slots("queue_interval_15m", queue_slots.TABLE, of="queue", amounts=_QUEUES),
+        _slots("agent_interval_15m", agent_slots.TABLE, of="agent", amounts=_AGENTS),
     )
 }

@@ -56,13 +56,17 @@ def _micros(sql: str) -> str:
     return f"(extract(epoch FROM {sql}) * 1000000)::bigint"
 
 
+def _days(sql: str) -> str:
+    return f"{sql} - date '1970-01-01'"
+
+
 _LINES = r"(FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02', ENCODING 'UTF8')"  # JSON has no such letters: lines come as they are
 CSV = Format(
-    "csv", "text/csv; charset=utf-8", {"time": _time, "text": _defused, "flag": _text, "texts": _array, "json": _text},
+    "csv", "text/csv; charset=utf-8", {"time": _time, "text": _defused, "flag": _text, "date": _text, "texts": _array, "json": _text},
     "(FORMAT csv, HEADER true, ENCODING 'UTF8')",
 )  # fmt: skip
 NDJSON = Format("ndjson", "application/x-ndjson", {"time": _time}, _LINES, line=True)
-PARQUET = Format("parquet", "application/vnd.apache.parquet", {"time": _micros, "json": _text}, _LINES, line=True)
+PARQUET = Format("parquet", "application/vnd.apache.parquet", {"time": _micros, "date": _days, "json": _text}, _LINES, line=True)
 FORMATS: dict[str, Format] = {one.name: one for one in (CSV, NDJSON, PARQUET)}
 
 

@@ -19,22 +19,23 @@ from api.exports.parquet import END
 
 READ = 4 << 20  # bytes of lines made columns at once
 ROW_GROUP = 100_000
-UTC = pl.Datetime("us", "UTC")
 READ_AS: dict[str, pl.DataType] = {
-    "text": pl.String(), "whole": pl.Int64(), "flag": pl.Boolean(), "time": pl.Int64(), "texts": pl.List(pl.String()), "json": pl.String(),
+    "text": pl.String(), "whole": pl.Int64(), "flag": pl.Boolean(), "time": pl.Int64(), "date": pl.Int32(),
+    "texts": pl.List(pl.String()), "json": pl.String(),
 }  # fmt: skip
+WRITTEN_AS: dict[str, pl.DataType] = {"time": pl.Datetime("us", "UTC"), "date": pl.Date()}
 
 
 def main() -> int:
     source = sys.stdin.buffer
     kinds: dict[str, str] = dict(json.loads(source.readline()))
     read = pl.Schema({name: READ_AS[kind] for name, kind in kinds.items()})
-    written = pl.Schema({name: UTC if kind == "time" else READ_AS[kind] for name, kind in kinds.items()})
-    times = [pl.col(name).cast(UTC) for name, kind in kinds.items() if kind == "time"]
+    written = pl.Schema({name: WRITTEN_AS.get(kind, READ_AS[kind]) for name, kind in kinds.items()})
+    made = [pl.col(name).cast(WRITTEN_AS[kind]) for name, kind in kinds.items() if kind in WRITTEN_AS]
 
     def frames(_columns: list[str] | None, _where: pl.Expr | None, _rows: int | None, _size: int | None) -> Iterator[pl.DataFrame]:
         for lines in _lines(source):
-            yield pl.read_ndjson(lines, schema=read).with_columns(times)
+            yield pl.read_ndjson(lines, schema=read).with_columns(made)
 
     rows = register_io_source(frames, schema=written)
     rows.sink_parquet(sys.stdout.buffer, compression="zstd", row_group_size=ROW_GROUP, engine="streaming")
