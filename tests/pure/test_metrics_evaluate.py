@@ -190,7 +190,7 @@ def test_a_queues_usual_numbers_are_read_once_and_from_the_rollup() -> None:
 
 @pytest.mark.parametrize("more", [
     {"group_by": ("agent",)}, {"group_by": ("queue", "attr.x")}, {"filters": (("direction", "inbound"),)}, {"attribution": "end"}, {"raw": True},
-    {"parameters": Parameters(17_000)}, {"parameters": Parameters(by_queue={"vip": (20_500, 5_000)})}, {"preset": "genesys"},
+    {"parameters": Parameters(17_000)}, {"parameters": Parameters(by_queue={"vip": (20_500, 5_000)})},
     {"zone": "Africa/Monrovia", "interval": "1d", "since": (parse_time("1960-01-01T00:00:00Z") or 0), "until": (parse_time("1960-01-03T00:00:00Z") or 0)},
 ])  # fmt: skip
 def test_what_the_rollup_cannot_say_is_read_from_the_rows(more: dict) -> None:
