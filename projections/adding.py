@@ -18,7 +18,7 @@ from projections.columns import in_json, shape, type_names
 from projections.shape import Aggregate
 
 REBUILT, LATER = -1, -2  # the shards of what a rebuild (or compaction) and the fold of large journeys adds; else a partition
-FEW = 100  # rows up to which they travel as JSON in the statement itself
+FEW = 50  # rows up to which they travel as JSON in the statement itself
 Key = tuple[str, str, Micros]  # tenant, queue, slot
 
 

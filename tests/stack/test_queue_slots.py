@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import threading
@@ -19,12 +20,15 @@ from calls.envelope import Envelope
 from calls.metrics.slots import COLUMNS, EDGES_S, SLOT_US
 from projections import generations, queue_slots, store
 from projections.adding import LATER, REBUILT
+from projections.beside import Beside, Work
 from projections.project import Projector
 from projections.rebuild import rebuild
+from runtime import clock
 from tests.given import NOON, SECOND
 
 DAY = 24 * 3600 * SECOND
 LATEST = NOON + 1000 * DAY  # every sum is old by then
+LONGEST = "".join(random.Random(1).choices("📞📟📠🎧", k=256))  # a name of a kilobyte, which is in every index
 WAITED = "count(*) FILTER (WHERE outcome = '{0}' AND wait_ms <= {1} * 1000)"
 OF_VISITS = {
     "offered": "count(*)",
@@ -88,7 +92,7 @@ def queued(seed: int, calls: int) -> list[Envelope]:
 
 def _call(rng: random.Random, sid: str, other: str) -> list[Envelope]:
     at, tenant = NOON + rng.randrange(3 * 3600) * SECOND + rng.randrange(1000) * 1000, rng.choice(["default", "default", "other"])
-    queue, wait, talk = rng.choice(["support", "sales", "été 📞", "q" * 256]), rng.choice([0, 5, 20, 61, 700]), rng.randrange(1, 1000)
+    queue, wait, talk = rng.choice(["support", "sales", "été 📞", LONGEST]), rng.choice([0, 5, 20, 61, 700]), rng.randrange(1, 1000)
 
     def said(type_: str, after: int, **fields: Any) -> Envelope:
         event = {"type": type_, "call_sid": sid, "occurred_at": rfc3339(at + after * SECOND), **fields}
@@ -274,6 +278,31 @@ def test_gathering_waits_for_nobody(bench: Bench) -> None:
         assert bench.made[0].compact(until=LATEST) == 0
         busy.rollback()
     assert bench.made[0].compact(until=LATEST) == 1
+
+
+def test_a_projector_gathers_beside_its_log(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("projections.beside.COMPACT_S", 0.01)
+    monkeypatch.setattr("projections.beside.AGE", clock.now() - LATEST)
+    bench.project(queued(10, 10))
+    projector = bench.made[0]
+
+    async def gather() -> None:
+        one_at_a_time, gathered = asyncio.Lock(), asyncio.Event()
+
+        async def run(work: Work) -> int:
+            async with one_at_a_time:
+                done = await asyncio.to_thread(work, projector)
+            if shards(bench) == [REBUILT]:
+                gathered.set()
+            return done
+
+        beside = Beside(run, lambda: 0.0)
+        beside.start()
+        await gathered.wait()
+        beside.stop()
+
+    asyncio.run(asyncio.wait_for(gather(), 60))
+    right(bench)
 
 
 # ---------------------------------------------------------------- rebuilding
