@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -29,11 +30,23 @@ def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def rows(connection: sa.Connection, statement: str, bind: Binds) -> Sequence[Any]:
-    return connection.execute(sa.text(statement), bind.values).all()
+    return connection.execute(sa.text(statement), sent(bind)).all()
 
 
 def records(connection: sa.Connection, statement: str, bind: Binds) -> Sequence[Record]:
-    return connection.execute(sa.text(statement), bind.values).mappings().all()
+    return connection.execute(sa.text(statement), sent(bind)).mappings().all()
+
+
+def sent(bind: Binds) -> dict[str, object]:
+    """Lists of instants and numbers go as the text of an array: psycopg would make it of each element on its own, in four times the
+    time, and a question may have ten thousand intervals."""
+    return {name: _array(value) if isinstance(value, list) else value for name, value in bind.values.items()}
+
+
+def _array(values: list[Any]) -> object:
+    if all(isinstance(value, datetime) for value in values):
+        return f"{{{','.join([value.isoformat() for value in values])}}}"
+    return f"{{{','.join(map(str, values))}}}" if all(isinstance(value, int) for value in values) else values
 
 
 def scope_of(
@@ -50,22 +63,31 @@ def tally(
 ) -> Tally:  # fmt: skip
     """The sums of every place. `through`: open facts count up to here. `cell`: of facts with these values of dimensions only."""
     found = Tally()
+
+    def count(selection: Selection, rest: Rest | None = None) -> bool:
+        scope = scope_of(question, grid, through=through, cell=cell, rest=rest)
+        write = statements.by_cell if selection.path == "raw" else rollups.by_cell
+        return _add(found, selection, rows(connection, write(selection, scope), scope.reading.bind), groups=len(question.groups))
+
     for one in plan:
-        for selection, rest in [(one, None), *(rollups.left_out(one) if one.path != "raw" else ())]:
-            scope = scope_of(question, grid, through=through, cell=cell, rest=rest)
-            write = statements.by_cell if selection.path == "raw" else rollups.by_cell
-            _add(found, selection, rows(connection, write(selection, scope), scope.reading.bind), groups=len(question.groups))
+        waits = count(one)
+        for selection, rest in rollups.left_out(one) if one.path != "raw" else ():
+            if waits or selection.source != "visits":  # the sums say how many wait: where nobody does, no visit is open
+                count(selection, rest)
     return found
 
 
-def _add(found: Tally, selection: Selection, counted: Sequence[Any], *, groups: int) -> None:
-    sums = len(selection.measures)
+def _add(found: Tally, selection: Selection, counted: Sequence[Any], *, groups: int) -> bool:
+    """Whether any of what was counted is open."""
+    sums, open_ = len(selection.measures), False
     for row in counted:
         key, group, is_open, amounts = row[0], tuple(row[1 : 1 + groups]), row[1 + groups], row[2 + groups :]
         if not key:
             continue
-        found.open = found.open or bool(is_open)
+        open_ = open_ or bool(is_open)
         into = found.amounts.setdefault((key, group), {})
         for name, amount in zip(selection.measures, amounts[:sums], strict=True):
             into[name] = into.get(name, 0) + amount
         into |= {name: amount for name, amount in zip(selection.extremes, amounts[sums:], strict=True) if amount is not None}
+    found.open = found.open or open_
+    return open_
