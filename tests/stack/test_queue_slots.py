@@ -164,7 +164,7 @@ def test_a_batch_that_fails_at_the_end_adds_nothing(bench: Bench, monkeypatch: p
     bench.project(queued(5, 10))
     before, projector, log = summed(bench), bench.projector(), bench.log(queued(6, 10))
     with monkeypatch.context() as patched:
-        patched.setattr("projections.project._count", lambda *_: 1 / 0)
+        patched.setattr("projections.bookkeeping.count", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             projector.project(log)
     assert summed(bench) == before
