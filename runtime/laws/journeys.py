@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calls.journey import DIRECTIONS, OUTCOMES, STATES
-from runtime.laws.sides import MINE, OF_JOURNEY, SLOT, Asked, both, journeys, length, of, words
+from runtime.laws.sides import MINE, OF_JOURNEY, SLOT, Asked, agreeing, both, journeys, length, of, words
 
 KINDS = ("menu", "queue", "ring", "talk", "hold", "bot")
 _HANDLED = "t.cohort_at IS NOT NULL"
@@ -31,12 +31,13 @@ COUNTS = both(
     + " UNION ALL " + of("legs", "t.journey_id", "'handled'", "1", when=_HANDLED),
 )  # fmt: skip
 
-_SPENT = ", ".join(f"('{kind}', j.{kind}_ms)" for kind in KINDS)
-TIMES = both(
+_SPENT = ", ".join(f"('{kind}', coalesce(j.{kind}_ms, 0)::int8, coalesce(s.{kind}_ms, 0)::int8)" for kind in KINDS)
+_SUMS = ", ".join(f"sum(t.duration_ms) FILTER (WHERE t.kind = '{kind}') AS {kind}_ms" for kind in KINDS)
+TIMES = agreeing(
     ("journey_id", "kind"),
-    "SELECT j.journey_id, s.kind, coalesce(s.amount, 0) AS amount FROM live.journeys j "
-    f"CROSS JOIN LATERAL (VALUES {_SPENT}) s (kind, amount) WHERE {MINE}",
-    of("segments", "t.journey_id", "t.kind", "coalesce(t.duration_ms, 0) AS amount", when=f"t.kind IN ({words(*KINDS)})"),
+    "SELECT j.journey_id, v.kind, v.l, v.r "
+    f"FROM live.journeys j LEFT JOIN ({of('segments', 't.journey_id', _SUMS, group='t.journey_id')}) s ON s.journey_id = j.journey_id "
+    f"CROSS JOIN LATERAL (VALUES {_SPENT}) v (kind, l, r) WHERE {MINE}",
 )
 
 FIRST = both(
@@ -62,18 +63,15 @@ BOTS = both(
     "JOIN live.journeys j USING (tenant, journey_id)",
 )
 
-LENGTHS = both(
+_LONGEST = of("queue_visits", "t.journey_id", f"max({length('t.entered_at', 't.left_at')}) AS longest", group="t.journey_id")
+LENGTHS = agreeing(
     ("journey_id", "of"),
-    journeys("j.journey_id", "'journey' AS of", "coalesce(j.total_ms, 0) AS amount")
-    + " UNION ALL " + journeys("j.journey_id", "'longest wait'", "coalesce(j.max_wait_ms, 0)")
-    + " UNION ALL " + of("queue_visits", "t.journey_id", "'waits'", "coalesce(t.wait_ms, 0)")
-    + " UNION ALL " + of("segments", "t.journey_id", "'segments'", "coalesce(t.duration_ms, 0)"),
-    journeys("j.journey_id", "'journey' AS of", f"{length('j.started_at', 'j.ended_at')} AS amount")
-    + " UNION ALL "
-    + of("queue_visits", "t.journey_id", "'longest wait'", f"max({length('t.entered_at', 't.left_at')})", group="t.journey_id")
-    + " UNION ALL " + of("queue_visits", "t.journey_id", "'waits'", length("t.entered_at", "t.left_at"))
-    + " UNION ALL " + of("segments", "t.journey_id", "'segments'", length("t.started_at", "t.ended_at")),
-)  # fmt: skip
+    journeys("j.journey_id", "'journey' AS of", "coalesce(j.total_ms, 0) AS l", f"{length('j.started_at', 'j.ended_at')} AS r"),
+    of("queue_visits", "t.journey_id", "'waits'", "coalesce(t.wait_ms, 0)", length("t.entered_at", "t.left_at")),
+    of("segments", "t.journey_id", "'segments'", "coalesce(t.duration_ms, 0)", length("t.started_at", "t.ended_at")),
+    "SELECT j.journey_id, 'longest wait', coalesce(j.max_wait_ms, 0), coalesce(v.longest, 0) "
+    f"FROM live.journeys j LEFT JOIN ({_LONGEST}) v ON v.journey_id = j.journey_id WHERE {MINE}",
+)
 
 # Menus, waits and holds are told by the provider and by the switchboard, each with its own clock; holds count within the answered leg.
 _OVER = "t.started_at <= coalesce(t.answered_at, t.started_at) AND coalesce(t.answered_at, t.started_at) <= t.ended_at"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calls.metrics.measures import MEASURES
 from calls.metrics.slots import COLUMNS, WITHIN
-from runtime.laws.sides import SLOT, Asked, both, of, words
+from runtime.laws.sides import SLOT, Asked, agreeing, both, of, words
 
 PARTS = ("answered", "abandoned", "flowed_out", "refused", "waiting")
 _HERE = "t.tenant = %(tenant)s AND t.entered_at >= %(since)s AND t.entered_at < %(until)s"
@@ -73,15 +73,14 @@ FROM live.segments t WHERE {_between("t.cohort_at")} AND queue IS NOT NULL"""
 
 
 def _slots() -> Asked:
-    """Columns that agree lose their place, so that only the others are grouped by it."""
     columns = sorted(COLUMNS)
     pairs = ", ".join(f'(\'{name}\', coalesce(k."{name}", 0)::int8, coalesce(c."{name}", 0)::int8)' for name in columns)
     kept = ", ".join(f'sum("{name}")::int8 AS "{name}"' for name in columns)
     computed = ", ".join(f'{_column(name)} AS "{name}"' for name in columns)
-    place = ", ".join(f"CASE WHEN l <> r THEN {name} END AS {name}" for name in ("queue", "slot", "of"))
-    return Asked(
+    return agreeing(
         ("queue", "slot", "of"),
-        f"SELECT {place}, l, r FROM (SELECT t.queue, t.slot, {kept} FROM live.queue_slots t WHERE {_between('t.slot')} GROUP BY 1, 2) k "
+        "SELECT queue, slot, of, l, r FROM "
+        f"(SELECT t.queue, t.slot, {kept} FROM live.queue_slots t WHERE {_between('t.slot')} GROUP BY 1, 2) k "
         f"FULL JOIN (SELECT t.queue, {SLOT.format('t.at')} AS slot, {computed} FROM ({_FACTS}) t GROUP BY 1, 2) c USING (queue, slot) "
         f"CROSS JOIN LATERAL (VALUES {pairs}) v (of, l, r)",
     )

@@ -9,14 +9,13 @@ from runtime.laws.sides import MINE, OF_JOURNEY, Asked, journeys, of, sound
 
 
 class Told(msgspec.Struct, frozen=True):
-    """A table whose rows the documents tell: what `columns` (name -> type) are there, and where in `told` they are listed.
+    """A table whose rows the documents tell: what `columns` (name -> type) are there, and which `key` names one of a journey's rows.
 
-    `row` names one of a journey's rows; `given`: columns that the place in the document says.
+    `given`: columns that the place in the document says.
     """
 
     columns: dict[str, str]
-    places: str
-    row: str
+    key: tuple[str, ...]
     given: tuple[str, ...] = ()
 
 
@@ -44,19 +43,14 @@ _VISIT = {
 }  # fmt: skip
 _STEP = {"call_sid": "text", "at": "timestamptz", "menu": "text", "digits": "text", "timed_out": "bool"}
 
-_CALLS = _listed("j.told -> 'calls'", "c", _CALL, "legs")
-_LEGS = f"{_CALLS} CROSS JOIN LATERAL {_listed('c.legs', 'l', _LEG, 'segments')}"
+_CALLS, _LEGS = _listed("j.told -> 'calls'", "c", _CALL, "legs"), _listed("c.legs", "l", _LEG, "segments")
 TOLD = {
-    "calls": Told(_CALL, _listed("j.told -> 'calls'", "r", _CALL), "{0}.call_sid"),
-    "legs": Told(_LEG, f"{_CALLS} CROSS JOIN LATERAL {_listed('c.legs', 'r', _LEG)}", "{0}.call_sid || ' ' || {0}.leg", ("call_sid",)),
-    "segments": Told(
-        _SEGMENT, f"{_LEGS} CROSS JOIN LATERAL {_listed('l.segments', 'r', _SEGMENT)}", "{0}.call_sid || ' ' || {0}.leg || ' ' || {0}.n",
-        ("call_sid", "leg", "n"),
-    ),
-    "queue_visits": Told(_VISIT, _listed("j.told -> 'queue_visits'", "r", _VISIT), "{0}.n::text", ("n",)),
-    "menu_steps": Told(_STEP, _listed("j.told -> 'menu_path'", "r", _STEP), "{0}.n::text", ("n",)),
-}  # fmt: skip
-_GIVEN = {"call_sid": "c.call_sid", "leg": "l.leg", "n": "r.n"}
+    "calls": Told(_CALL, ("call_sid",)),
+    "legs": Told(_LEG, ("call_sid", "leg"), ("call_sid",)),
+    "segments": Told(_SEGMENT, ("call_sid", "leg", "n"), ("call_sid", "leg", "n")),
+    "queue_visits": Told(_VISIT, ("n",), ("n",)),
+    "menu_steps": Told(_STEP, ("n",), ("n",)),
+}
 _SPENT = dict.fromkeys(("total_ms", "menu_ms", "queue_ms", "ring_ms", "talk_ms", "hold_ms", "bot_ms"), "int8")
 _HEAD = {
     "account": "text", "provider": "text", "direction": "text", "caller": "text", "called": "text", **_HEARD, "state": "text",
@@ -80,15 +74,19 @@ def _own(of_journey: str, of_durations: str, *rest: str) -> str:
     return _row(*(f"{of_journey}.{name}" for name in _HEAD), *(f"{of_durations}.{name}" for name in _SPENT), *rest)
 
 
-def _kept(table: str, told: Told) -> str:
-    content = _row(*(f"t.{name}" for name in (*told.given, *told.columns)))
-    return of(table, "t.journey_id", f"'{table}'", f"{told.row.format('t')}", content, "1", "0")
+def _says(table: str, own: str, **others: str) -> tuple[str, str, str]:
+    """Which table, which row of it and what it says; `own` is the alias of its columns, but for those that `others` have."""
+    told = TOLD[table]
+    full = {name: f"{others.get(name, own)}.{name}" for name in (*told.given, *told.columns)}
+    return f"'{table}'", " || ' ' || ".join(f"{full[name]}::text" for name in told.key), _row(*full.values())
 
 
-def _told(table: str, told: Told) -> str:
-    content = _row(*(_GIVEN[name] for name in told.given), *(f"r.{name}" for name in told.columns))
-    row = told.row.format("r").replace("r.call_sid", "c.call_sid" if "call_sid" in told.given else "r.call_sid")
-    return f"SELECT '{table}', {row.replace('r.leg', 'l.leg') if 'leg' in told.given else row}, {content} FROM {told.places}"
+def _kept(table: str) -> str:
+    return of(table, "t.journey_id", *_says(table, "t"), "1", "0")
+
+
+def _told(source: str, *says: str) -> str:
+    return f"SELECT {', '.join(says)} FROM {source}"
 
 
 # A NUL cannot be in a jsonb; the columns have another character instead of it. A backslash may itself be escaped.
@@ -101,14 +99,22 @@ _HEAD_TOLD = (
     f"SELECT 'journeys', '', {_OWN_TOLD} FROM jsonb_to_record(j.told) AS h ({_typed(_HEAD)}) "
     f"CROSS JOIN LATERAL jsonb_to_record(j.told -> 'durations') AS s ({_typed(_SPENT)})"
 )
+# A call is read once for itself, its legs and their segments.
+_CALLS_TOLD = f"""SELECT x.* FROM {_CALLS} CROSS JOIN LATERAL (SELECT {", ".join(_says("calls", "c"))} UNION ALL
+SELECT y.* FROM {_LEGS} CROSS JOIN LATERAL (SELECT {", ".join(_says("legs", "l", call_sid="c"))} UNION ALL
+{_told(_listed("l.segments", "s", _SEGMENT), *_says("segments", "s", call_sid="c", leg="l"))}) y) x"""
+_OTHERS_TOLD = [
+    _told(_listed("j.told -> 'queue_visits'", "v", _VISIT), *_says("queue_visits", "v")),
+    _told(_listed("j.told -> 'menu_path'", "m", _STEP), *_says("menu_steps", "m")),
+]
 _DOCUMENTS = journeys("j.journey_id", f"{_AS_JSON} AS told") + " OFFSET 0"  # each is read once
 STORY = Asked(
     ("journey_id", "of", "row", "digest"),
     journeys("j.journey_id", "'journeys' AS of", "'' AS row", f"{_own('j', 'j', 'j.anomalies', 'j.queue', 'j.menu')} AS digest", "1 AS l",
              "0 AS r")
-    + " UNION ALL " + " UNION ALL ".join(_kept(table, told) for table, told in TOLD.items())
+    + " UNION ALL " + " UNION ALL ".join(map(_kept, TOLD))
     + f" UNION ALL SELECT j.journey_id, x.of, x.row, x.digest, 0, 1 FROM ({_DOCUMENTS}) j CROSS JOIN LATERAL ("
-    + " UNION ALL ".join([_HEAD_TOLD, *(_told(table, told) for table, told in TOLD.items())])
+    + " UNION ALL ".join([_HEAD_TOLD, _CALLS_TOLD, *_OTHERS_TOLD])
     + ") x (of, row, digest)",
 )  # fmt: skip
 

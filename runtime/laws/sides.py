@@ -29,6 +29,12 @@ def both(where: tuple[str, ...], left: str, right: str) -> Asked:
     return Asked(where, f"SELECT {names}, amount AS l, 0 AS r FROM ({left}) a UNION ALL SELECT {names}, 0, amount FROM ({right}) b")
 
 
+def agreeing(where: tuple[str, ...], *rows: str) -> Asked:
+    """Of SELECTs that give both sides of single places: those that agree lose their place, and need not be grouped by it."""
+    places = ", ".join(f"CASE WHEN l <> r THEN {name} END AS {name}" for name in where)
+    return Asked(where, f"SELECT {places}, l, r FROM ({' UNION ALL '.join(rows)}) x")
+
+
 def of(table: str, *columns: str, when: str = "true", group: str = "") -> str:
     """SELECT `columns` from the rows `t` of a table whose journeys `j` are asked for."""
     grouped = f" GROUP BY {group}" if group else ""
@@ -41,13 +47,17 @@ def journeys(*columns: str, when: str = "true") -> str:
 
 
 def ms(at: str) -> str:
-    """An instant's own millisecond, as calls.clock.milliseconds takes it."""
-    return f"floor(extract(epoch FROM {at}) * 1000)::int8"
+    """An instant's own millisecond, as calls.clock.milliseconds takes it. Cut first, so that a double holds it exactly up to year 9999."""
+    return f"round(date_part('epoch', {_cut(at)}) * 1000)::int8"
 
 
 def length(start: str, end: str) -> str:
     """Milliseconds of [start, end); 0 where it ends before it starts or has no end."""
-    return f"coalesce(greatest(0, {ms(end)} - {ms(start)}), 0)"
+    return f"coalesce(greatest(0, round(date_part('epoch', {_cut(end)} - {_cut(start)}) * 1000)::int8), 0)"
+
+
+def _cut(at: str) -> str:
+    return f"date_bin('1 millisecond', {at}, 'epoch')"
 
 
 def sound(table: str, row: str, *, fault: str, source: str) -> str:
