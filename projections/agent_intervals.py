@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from projections.shape import key, metadata, moment, text
+from projections.shape import key, metadata, moment, odd, text
 
 TABLE = sa.Table(
     "agent_intervals", metadata, key("tenant"), key("agent"), key("day", sa.Date), key("n", sa.Integer), text("state", required=True),
@@ -18,5 +18,9 @@ TABLE = sa.Table(
     text("queue"), moment("cohort_at"), sa.Column("in_slots", sa.Boolean, nullable=False),
     sa.Index("agent_intervals_start_idx", "tenant", "started_at"),
     sa.Index("agent_intervals_long_idx", "tenant", "started_at", postgresql_where=sa.text("NOT in_slots")),
+    sa.Index(
+        "agent_intervals_odd_idx", "tenant", "started_at",
+        postgresql_where=sa.text(odd(("started_at", "ended_at"), ("coalesce(cohort_at, started_at)", "started_at"))),
+    ),
     sa.Index("agent_intervals_journey_idx", "tenant", "journey_id", postgresql_where=sa.text("journey_id IS NOT NULL")),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql as pg
 from calls.attribution import handled
 from calls.journey import Journey, document
 from projections.queue_slots import packed
-from projections.shape import Projection, Row, clean, key, metadata, moment, ms, number, text, texts, when
+from projections.shape import Projection, Row, clean, key, metadata, moment, ms, number, odd, text, texts, when
 
 TABLE = sa.Table(
     "journeys", metadata, key("tenant"), key("journey_id"), text("account", required=True), text("provider", required=True),
@@ -26,6 +26,7 @@ TABLE = sa.Table(
     sa.Index(None, "tenant", "started_at", "journey_id"),
     sa.Index(None, "tenant", "caller", "started_at"),
     sa.Index(None, "tenant", "called", "started_at"),
+    sa.Index("journeys_odd_idx", "tenant", "started_at", postgresql_where=sa.text(odd(("started_at", "ended_at")))),
     sa.Index("journeys_open_idx", "tenant", "last_sign_at", postgresql_where=sa.text("state = 'open'")),
 )  # fmt: skip
 

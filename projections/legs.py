@@ -7,13 +7,18 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from calls.journey import Journey
-from projections.shape import Projection, Row, clean, key, metadata, moment, text, when
+from projections.shape import Projection, Row, clean, key, metadata, moment, odd, text, when
 
 TABLE = sa.Table(
     "legs", metadata, key("tenant"), key("journey_id"), key("call_sid"), key("leg"), text("kind"), text("address"), text("agent"),
     text("queue"), moment("started_at"), moment("answered_at"), moment("ended_at"), text("ended_by"), text("cause"),
     moment("cohort_at"), text("menu"),
     sa.Index("legs_cohort_idx", "tenant", "cohort_at", postgresql_where=sa.text("cohort_at IS NOT NULL")),
+    sa.Index(
+        "legs_odd_idx", "tenant", "cohort_at",
+        postgresql_where=sa.text(f"cohort_at IS NOT NULL AND {odd(('cohort_at', 'answered_at'), ('cohort_at', 'ended_at'))}"),
+    ),
+    sa.Index("legs_queueless_idx", "tenant", "cohort_at", postgresql_where=sa.text("cohort_at IS NOT NULL AND queue IS NULL")),
     sa.Index("legs_agent_idx", "tenant", "agent", "started_at", postgresql_where=sa.text("agent IS NOT NULL")),
 )  # fmt: skip
 

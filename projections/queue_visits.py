@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from calls.journey import Journey
-from projections.shape import Projection, Row, clean, key, metadata, moment, ms, number, text, when
+from projections.shape import Projection, Row, clean, key, metadata, moment, ms, number, odd, text, when
 
 TABLE = sa.Table(
     "queue_visits", metadata, key("tenant"), key("journey_id"), key("n", sa.Integer), text("call_sid"), text("queue"),
     moment("entered_at"), moment("left_at"), ms("wait_ms"), text("outcome"), text("agent"), number("priority"), text("menu"),
     sa.Index(None, "tenant", "queue", "entered_at"),
     sa.Index("queue_visits_entered_idx", "tenant", "entered_at"),
-    sa.Index("queue_visits_open_idx", "tenant", "entered_at", postgresql_where=sa.text("left_at IS NULL")),
+    sa.Index("queue_visits_odd_idx", "tenant", "entered_at", postgresql_where=sa.text(odd(("entered_at", "left_at")))),
 )  # fmt: skip
 
 

@@ -7,17 +7,18 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from calls.journey import Journey
-from projections.shape import Projection, Row, clean, key, metadata, moment, ms, text, when
+from projections.shape import Projection, Row, clean, key, metadata, moment, ms, odd, text, when
 
 TABLE = sa.Table(
     "segments", metadata, key("tenant"), key("journey_id"), key("call_sid"), key("leg"), key("n", sa.Integer), text("kind"),
     moment("started_at"), moment("ended_at"), ms("duration_ms"), text("queue"), text("agent"),
     moment("cohort_at"), text("menu"),
     sa.Index("segments_handled_idx", "tenant", "started_at", postgresql_where=sa.text("cohort_at IS NOT NULL")),
-    sa.Index(  # what is open or very long is looked for by itself
-        "segments_long_idx", "tenant", "started_at",
-        postgresql_where=sa.text("cohort_at IS NOT NULL AND (ended_at IS NULL OR ended_at - started_at > interval '48 hours')"),
+    sa.Index(
+        "segments_odd_idx", "tenant", "started_at",
+        postgresql_where=sa.text(f"cohort_at IS NOT NULL AND {odd(('started_at', 'ended_at'), ('cohort_at', 'started_at'))}"),
     ),
+    sa.Index("segments_queueless_idx", "tenant", "started_at", postgresql_where=sa.text("cohort_at IS NOT NULL AND queue IS NULL")),
     sa.Index("segments_agent_idx", "tenant", "agent", "started_at", postgresql_where=sa.text("agent IS NOT NULL")),
     sa.Index(
         "segments_agent_long_idx", "tenant", "agent", "started_at",

@@ -84,6 +84,19 @@ def texts(name: str) -> sa.Column[Any]:
     return sa.Column(name, pg.ARRAY(sa.Text), nullable=False)
 
 
+NEAR = "interval '4 hours'"
+
+
+def odd(*pairs: tuple[str, str]) -> str:
+    """SQL: in one of these pairs of instants one is unknown, or they are more than NEAR apart.
+
+    Such rows are few and have an index of their own: who looks for the one instant within a range finds all others by the other.
+    Written as a CASE that is NULL, for of that the planner knows without statistics that it is rare.
+    """
+    usual = " AND ".join(f"{one} - {other} BETWEEN -{NEAR} AND {NEAR}" for one, other in pairs)
+    return f"(CASE WHEN {usual} THEN true END) IS NULL"
+
+
 def when(at: Micros | None) -> Micros | None:
     """An instant in a row: microseconds since 1970, which the writer's connection takes for a timestamptz (runtime/postgres.py)."""
     return at

@@ -13,6 +13,7 @@ from calls.clock import Micros, to_datetime
 from calls.metrics.measures import Measure, Source, Test
 from calls.metrics.plan import Moment
 from calls.metrics.question import ATTRIBUTE, Parameters
+from projections.shape import odd
 
 
 class Binds:
@@ -64,7 +65,9 @@ class Facts(msgspec.Struct, frozen=True):
     open: str = ""
     only: str = ""
     length: str = ""  # stored, where it is; of closed facts
-    long: str = ""  # of the few that are open or last longer than calls.agents.LONGEST: they have an index of their own
+    long: str = ""  # of the few that are open or last longer than calls.agents.LONGEST: agent_slots leaves them out
+    indexed: str = ""  # the column that ranges of time are found by
+    odd: str = ""  # of the few of which another moment is more than projections.shape.NEAR away from it, or unknown
 
     @property
     def is_open(self) -> str:
@@ -86,24 +89,29 @@ SOURCES: dict[Source, Facts] = {
     "calls": Facts(
         "live.journeys j", "j", ("journey_id",), "j.started_at", "j.ended_at", "j.started_at", "j.started_at",
         _OF_JOURNEY | _own("j", "queue", "agent", "menu"), open="j.state = 'open'",
+        indexed="j.started_at", odd=odd(("j.started_at", "j.ended_at")),
     ),
     "visits": Facts(
         "live.queue_visits v", "v", ("journey_id", "n"), "v.entered_at", "v.left_at", "v.entered_at", "v.entered_at",
         _OF_JOURNEY | _own("v", "queue", "agent", "menu"), journey=_join("v"), length="v.wait_ms",
+        indexed="v.entered_at", odd=odd(("v.entered_at", "v.left_at")),
     ),
     "handles": Facts(
         "live.legs l", "l", ("journey_id", "call_sid", "leg"), "l.answered_at", "l.ended_at", "l.cohort_at", "l.answered_at",
         _OF_JOURNEY | _own("l", "queue", "agent", "menu"), journey=_join("l"), only="l.cohort_at IS NOT NULL",
+        indexed="l.cohort_at", odd=odd(("l.cohort_at", "l.answered_at"), ("l.cohort_at", "l.ended_at")),
     ),
     "stretches": Facts(
         "live.segments s", "s", ("journey_id", "call_sid", "leg", "n"), "s.started_at", "s.ended_at", "s.cohort_at", "s.started_at",
         _OF_JOURNEY | _own("s", "queue", "agent", "menu"), journey=_join("s"), only="s.cohort_at IS NOT NULL", length="s.duration_ms",
         long="(s.ended_at IS NULL OR s.ended_at - s.started_at > interval '48 hours')",
+        indexed="s.started_at", odd=odd(("s.started_at", "s.ended_at"), ("s.cohort_at", "s.started_at")),
     ),
     "agents": Facts(
         "live.agent_intervals a", "a", ("agent", "day", "n"), "a.started_at", "a.ended_at", "coalesce(a.cohort_at, a.started_at)",
         "a.started_at", _OF_JOURNEY | _own("a", "agent", "queue") | {"menu": "j.menu"}, journey=_join("a", "LEFT JOIN"),
-        long="NOT a.in_slots",
+        long="NOT a.in_slots", indexed="a.started_at",
+        odd=odd(("a.started_at", "a.ended_at"), ("coalesce(a.cohort_at, a.started_at)", "a.started_at")),
     ),
     "shifts": Facts(
         "live.agent_days d", "d", ("agent", "day"), "d.shift_started_at", "d.shift_ended_at", "d.shift_started_at",

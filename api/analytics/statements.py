@@ -12,13 +12,13 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from api.analytics.sources import SOURCES, Facts, Reading, amount, dimension, ended, joined, milliseconds, moment, passes, whole
-from calls.agents import LONGEST
 from calls.clock import to_datetime
 from calls.metrics.catalogue import METRICS
 from calls.metrics.measures import MEASURES, Measure, Source
 from calls.metrics.metric import Metric
 from calls.metrics.plan import Moment, Selection
 from calls.metrics.question import Grid
+from projections.shape import NEAR
 
 NARROWED = ("stretches", "agents")  # facts that no open one of another state could still become
 Value: TypeAlias = str | None
@@ -146,6 +146,7 @@ def of_tenant(facts: Facts, scope: Scope) -> Iterable[str]:
     if facts.only:
         yield facts.only
     if scope.rest is not None:
+        yield facts.odd
         yield facts.long if scope.rest == "long" else f"{facts.is_open} AND {facts.own}.queue IS NOT NULL"
     for name, value in scope.filters:
         yield f"{dimension(facts, name, bind)} {'IS NULL' if value is None else f'= {bind(value)}'}"
@@ -156,8 +157,12 @@ def in_time(source: Source, when: Moment, scope: Scope) -> str:
     reading, facts = scope.reading, SOURCES[source]
     since, until = reading.bind.at(scope.grid.edges[0]), reading.bind.at(scope.grid.edges[-1])
     if when == "split":
-        meets = f"{facts.begins} < {until} AND {ended(facts, reading)} > greatest({since}, {facts.begins})"
-        near = f"{facts.begins} >= {since} - interval '{LONGEST // 3_600_000_000} hours'"
-        return f"{meets} AND ({near} OR {facts.long})" if facts.long else meets
-    at = moment(source, when, reading)
-    return f"{at} >= {since} AND {at} < {until}"
+        within = f"{facts.begins} < {until} AND {ended(facts, reading)} > greatest({since}, {facts.begins})"
+    else:
+        at = moment(source, when, reading)
+        within = f"{at} >= {since} AND {at} < {until}"
+        if at == facts.indexed:
+            return within
+    if not facts.odd or scope.rest is not None:
+        return within
+    return f"{within} AND (({facts.indexed} >= {since} - {NEAR} AND {facts.indexed} < {until} + {NEAR}) OR {facts.odd})"

@@ -45,6 +45,19 @@ STATES = """
     +170:00 agent.state agent=mixed state=offline
     +20:00 agent.state agent=forum state=available
     """
+ODD = """
+    # five hours in a queue, and a talk of sixty hours
+    -18000 call.started @slow direction=inbound
+    -18000 queue.entered @slow queue=odd
+    +10:00 queue.left @slow queue=odd reason=answered
+    +10:00 leg.answered @slow leg=a kind=agent agent=odd queue=odd
+    +15:00 leg.ended @slow leg=a
+    +15:00 call.ended @slow
+    -214800 call.started @endless direction=inbound
+    -214800 leg.answered @endless leg=a kind=agent agent=endless
+    +20:00 leg.ended @endless leg=a
+    +20:00 call.ended @endless
+    """
 MINUTE = 60_000
 
 
@@ -52,6 +65,7 @@ MINUTE = 60_000
 def numbers(database_url: str) -> Iterator[Numbers]:
     made = Numbers(Bench(database_url))
     made.told(PUBLISHED + STATES)
+    made.told(ODD)
     made.told(visit("mixed", "+28:00", 240, queue="mixed", agent="mixed", talk=600))
     made.told(visit("edge-1", "+90:00", 20, queue="edge") + visit("edge-2", "+90:00", 20.001, queue="edge"))
     made.told(visit("edge-3", "+90:00", 20, queue="edge", reason="abandoned"))
@@ -79,6 +93,17 @@ def test_emit_posts_an_offer_at_the_entry_and_an_answer_at_the_answer(numbers: N
     assert numbers.by("handle.count", attribution="emit", **mixed) == {(30,): 1}
     assert numbers.by("queue.answered", **mixed) == {(15,): 1}
     assert numbers.by("queue.wait_answered", attribution="split", **mixed) == {(15,): 2 * MINUTE, (30,): 2 * MINUTE}
+
+
+def test_what_is_very_long_is_found_by_every_rule(numbers: Numbers) -> None:
+    for raw in (False, True):
+        assert numbers.by("queue.answered", queue="odd", attribution="end", raw=raw) == {(0,): 1}
+        assert numbers.by("queue.wait_answered", queue="odd", attribution="split", raw=raw) == {(0,): 10 * MINUTE}
+        assert numbers.by("handle.talk", agent="odd", attribution="emit", raw=raw) == {(0,): 5 * MINUTE}
+        assert numbers.by("handle.talk", agent="odd", raw=raw) == {}  # it belongs to the entry
+        assert numbers.by("agent.talk", agent="endless", interval="15m", raw=raw) == {(0,): 15 * MINUTE, (15,): 5 * MINUTE}
+        assert numbers.by("agent.busy", agent="endless", interval="15m", raw=raw) == {(0,): 15 * MINUTE, (15,): 5 * MINUTE}
+        assert numbers.by("handle.count", agent="endless", attribution="end", raw=raw) == {(0,): 1}
 
 
 def test_threshold_posts_when_the_visit_ends_or_the_threshold_is_reached(numbers: Numbers) -> None:
