@@ -196,7 +196,7 @@ class Rebuild:
                 pass
             cursor.execute("SELECT n FROM safiri.generations WHERE state = 'live'")
             (live,) = cursor.fetchone() or (0,)
-            self._fold_put_off(cursor, live)
+            self._fold_put_off(cursor, live, stays=verify or projection is not None)
             for n in (live, self.n) if verify else (self.n,):
                 generations.use(cursor, n)
                 while agent_fold.fold_agents(cursor, n, configurations(cursor)):
@@ -209,11 +209,12 @@ class Rebuild:
         self._clear()
         return Report(self.n, self.calls, not verify, roots, found, len(self.broken))
 
-    def _fold_put_off(self, cursor: psycopg.Cursor[Any], live: int) -> None:
-        """What large journeys still wait for is folded now: both generations then know the same."""
+    def _fold_put_off(self, cursor: psycopg.Cursor[Any], live: int, *, stays: bool) -> None:
+        """What large journeys still wait for is folded now: both generations then know the same. One that goes may be of another
+        shape, and nobody will read it."""
         cursor.execute("DELETE FROM safiri.deferred RETURNING tenant, call_sid")
         streams = cursor.fetchall()
-        if streams:
+        if streams and stays:
             generations.use(cursor, live)
             waiting: dict[Stream, list[Any]] = {stream: [] for stream in streams}
             marks = Marks()

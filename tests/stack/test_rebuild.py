@@ -137,6 +137,17 @@ def test_what_a_large_journey_still_waits_for_is_no_difference(bench: Bench) -> 
     bench.true()
 
 
+def test_an_older_shape_goes_though_a_large_journey_still_waits_in_it(bench: Bench) -> None:
+    bench.project(story("+0 call.started\n" + "".join(f"+{n} bot.turn leg=bot\n" for n in range(600))))
+    bench.made[0].project(bench.log(story("+700 call.ended id=last")))
+    with psycopg.connect(bench.url) as connection:
+        connection.execute("DROP VIEW live.journeys")
+        connection.execute("ALTER TABLE g1.journeys DROP COLUMN slots")
+    assert rebuild(bench.url).switched
+    assert bench.journey()["state"] == "ended"
+    bench.true()
+
+
 def test_a_link_that_came_after_its_call_was_folded_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     log = bench.log(story("+0 call.started @a\n+1 call.started @b\n+2 call.linked @b to_call_sid=a"))
     bench.projector().project(log[:2])
