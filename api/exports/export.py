@@ -63,13 +63,15 @@ class Export:
     def write(self, out: IO[bytes], progress: Progress | None = None) -> None:
         """All bytes into a file (a real one: Parquet is written through its number). Raises as `open` does, and OSError of `out`."""
         with self._working():
-            if self.asked.form is PARQUET:
-                out.flush()
-                with feeding(out, [(one.name, one.kind) for one in self.asked.dataset.columns]) as into:
-                    self._rows(into, progress)
-            else:
-                self._rows(out, progress)
-                out.flush()
+            assert self._connection is not None
+            with self._connection:  # closed as soon as the last row is here: who is slow to take them holds no snapshot
+                if self.asked.form is PARQUET:
+                    out.flush()
+                    with feeding(out, [(one.name, one.kind) for one in self.asked.dataset.columns]) as into:
+                        self._rows(into, progress)
+                else:
+                    self._rows(out, progress)
+                    out.flush()
 
     def close(self) -> None:
         """Frees the connection, whoever still works on it."""
@@ -97,6 +99,8 @@ class Export:
                     if progress:
                         progress(rows)
         out.write(held)
+        if progress:
+            progress(rows)
 
     def _one(self, statement: str, given: statements.Parameters | None = None) -> tuple[Any, ...]:
         assert self._connection is not None

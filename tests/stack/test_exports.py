@@ -332,6 +332,18 @@ def test_closing_ends_whatever_is_under_way(bench: Bench) -> None:
         export.open()
 
 
+def test_a_written_export_holds_no_snapshot(bench: Bench, tmp_path: Path) -> None:
+    """However long somebody takes to read it."""
+    for form in FORMATS:
+        export = Export(Asked(DATASETS["calls"], FORMATS[form], "default"), bench.url)
+        export.open()
+        assert connections(bench.url) == 1
+        with open(tmp_path / form, "wb") as out:
+            export.write(out)
+        assert freed(bench.url)
+        export.close()
+
+
 def test_too_many_at_once_are_asked_to_come_back(bench: Bench, tmp_path: Path) -> None:
     async def crowd() -> None:
         exports, asked = Exports(bench.url, tmp_path), Asked(DATASETS["calls"], CSV, "default")
