@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gc
 import signal
+import time
 
 from confluent_kafka import Consumer, TopicPartition
 
+from projections.beside import AGENTS_S, SHARE
 from projections.consumer import BATCH, WINDOW_S, Consumption, _record
 from runtime.addresses import find
 from runtime.kafka import CONSUME, LOG_TOPICS
@@ -30,11 +32,18 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    due, marked = 0.0, False
     while not stopped:
         records = [_record(message) for message in consumer.consume(BATCH, WINDOW_S)]
+        if records:
+            share._project(records)
+            marked = True
+        if marked and (not records or time.monotonic() > due):  # agents' time, as seldom as projections/beside.py has it
+            began = time.monotonic()
+            marked = bool(share._projector().fold_agents())
+            due = time.monotonic() + max(AGENTS_S, SHARE * (time.monotonic() - began))
         if not records:
             continue
-        share._project(records)
         last = {(record.topic, record.partition): record.offset + 1 for record in records}
         consumer.commit(
             offsets=[TopicPartition(topic, partition, offset) for (topic, partition), offset in last.items()], asynchronous=True

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from benchmarks.measuring import TICK_S, Meter
+from benchmarks.measuring import TICK_S, Meter, eventually
 from benchmarks.stack import Stack, stop
 from benchmarks.traffic import envelopes
 from ingest.publish import Appender
@@ -54,17 +54,23 @@ def fill(stack: Stack, amount: int) -> int:
 
 
 def measured(stack: Stack, url: str, process: subprocess.Popen[str], goal: int) -> Run:
-    """Watches the positions of the database from the first commit until `goal`; then stops the process."""
+    """Watches the positions of the database from the first commit until `goal`; then lets it finish agents' time, and stops the process."""
     pids = {"client": process.pid, "postgres": stack.pids["postgres"], "kafka": stack.pids["kafka"]}
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             first = _passed(connection, 0, process)
             with Meter(pids) as meter:
                 _passed(connection, goal - 1, process)
+            eventually(lambda: not _marks(connection), "agents' time is folded", WITHIN_S)
     finally:
         stop(process)
     events = goal - first
     return Run(events, max(meter.seconds, TICK_S), meter.micros(events), meter.others, sums(url), url)
+
+
+def _marks(connection: psycopg.Connection[Any]) -> int:
+    """How much of agents' time waits for the second fold."""
+    return int((connection.execute("SELECT count(*) FROM safiri.dirty_days").fetchone() or (0,))[0])
 
 
 def _passed(connection: psycopg.Connection[Any], position: int, process: subprocess.Popen[str]) -> int:

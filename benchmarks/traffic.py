@@ -19,6 +19,7 @@ from runtime.settings import load
 
 START: Micros = 1_788_242_400_000_000  # 2026-09-01, 09:00 in Nairobi
 AT_ONCE = 50  # calls under way at any moment
+QUEUES, AGENTS = 50, 200
 OURS = "+254711000100"
 NOTE = "asked about the balance of the account and was sent to an agent of the support queue; will be called back on Monday"
 
@@ -60,7 +61,7 @@ def _calls(seed: int) -> Iterator[list[Sample]]:
     for number in count():
         dice = random.Random(seed * 1_000_003 + number)
         at = START + number % 28_800 * SECOND
-        yield [*(_neutral(dice, at) if number % 2 else _sautikit(dice, at))][::-1]
+        yield [*(_neutral(dice, at, number) if number % 2 else _sautikit(dice, at))][::-1]
 
 
 def identity(dice: random.Random) -> str:
@@ -68,11 +69,12 @@ def identity(dice: random.Random) -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:]}"
 
 
-def _neutral(dice: random.Random, at: Micros) -> Iterator[Sample]:
+def _neutral(dice: random.Random, at: Micros, number: int) -> Iterator[Sample]:
     sid, caller = f"call-{dice.getrandbits(64):016x}", f"+2547{dice.randrange(10**7, 10**8)}"
+    who = {"queue": f"support-{number // 2 % QUEUES}", "agent": f"amina-{number // 2 % AGENTS}"}
     for seconds, kind, fields in _NEUTRAL:
         body = {"type": kind, "event_id": identity(dice), "call_sid": sid, "occurred_at": rfc3339(at + seconds * SECOND), "from": caller,
-                "note": NOTE, "trace": [identity(dice) for _ in range(3)], **fields}  # fmt: skip
+                "note": NOTE, "trace": [identity(dice) for _ in range(3)], **fields, **{name: who[name] for name in who.keys() & fields.keys()}}  # fmt: skip
         if kind != "call.started":
             body.pop("from")
         yield Sample("desk", sid, at + seconds * SECOND, JSON, msgspec.json.encode(body))

@@ -34,7 +34,7 @@ class Whole:
             undo.callback(stop, self.process)
             first_line(self.process, self.errors)
             self.where: dict[str, Any] = json.loads((self.path / "data" / "run.json").read_text())
-            self.key = self._safiri("keys", "create", "--name", "benchmarks", "--scope", "write").split()[-1]
+            self.key = self.safiri("keys", "create", "--name", "benchmarks", "--scope", "write").split()[-1]
             self._open = undo.pop_all()
         return self
 
@@ -58,6 +58,6 @@ class Whole:
                 done = connection.execute(statement.encode())
             return done.fetchall() if done.description else []
 
-    def _safiri(self, *args: str) -> str:
+    def safiri(self, *args: str) -> str:
         command = [sys.executable, "-P", "-m", "cli", *args]
         return subprocess.run(command, env={**os.environ, **self.env}, cwd=ROOT, capture_output=True, text=True, check=True).stdout
