@@ -1,4 +1,4 @@
-"""`safiri demo`: the stack, a morning of the virtual provider with copies and out of order, and what became of the calls."""
+"""`safiri demo`: the stack, a morning of the virtual provider with copies and out of order, what became of the calls, and its queues."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from runtime.settings import Settings, default_data_dir
 CONFIG = Path(__file__).with_name("demo.toml")
 SEED = 7
 RATE = 300  # calls a minute: now and then both agents are busy
+QUEUES = ("queue.offered", "queue.answered", "queue.abandoned", "sl.negative", "queue.asa", "handle.aht")
+HOUR_S = 3600
 READY_WITHIN_S = 600
 
 
@@ -32,11 +34,12 @@ READY_WITHIN_S = 600
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="HTTP port (a free one).")
 @places
 def command(leave: bool, calls: int, port: int, config: Path | None, data_dir: Path | None) -> int:
-    """Start everything, let a morning of calls ring, show one call of each kind, the list and the counts."""
+    """Start everything, let a morning of calls ring, show one call of each kind, the queues, the list and the counts."""
     folder = data_dir or Path(os.environ.get("SAFIRI_DATA_DIR") or default_data_dir() / "demo")
     settings = settings_of(config or CONFIG, folder)
     with _stack(settings, port) as (up, url):
-        _show(settings, url, _morning(settings, calls))
+        began = time.time()
+        _show(settings, url, _morning(settings, calls), began=began)
         if leave:
             return 0
         click.echo(f"\nIt is running at {url} on {settings.data_dir}. Ctrl-C stops it. In another terminal:", err=True)
@@ -81,16 +84,23 @@ def _where(settings: Settings) -> list[str]:
     return ["--config", str(settings.config_path), "--data-dir", str(settings.data_dir)]
 
 
-def _show(settings: Settings, url: str, told: dict[str, Any]) -> None:
-    """One journey of each kind as a ladder, the newest calls, and the counts, by the commands a person would use."""
+def _show(settings: Settings, url: str, told: dict[str, Any], *, began: float) -> None:
+    """One journey of each kind as a ladder, the queues, the newest calls, and the counts, by the commands a person would use."""
     _caught_up(settings)
     shown = [(title, ["journey", sid]) for title, sid in _remarkable(told["truth"]["journeys"])]
-    for title, asked in (*shown, ("the newest calls", ["calls", "--limit", "10"])):
+    for title, asked in (*shown, ("the queues", _queues(began)), ("the newest calls", ["calls", "--limit", "10"])):
         click.echo(f"\n── {title}: safiri {' '.join(asked)}\n")
         said = subprocess.run([sys.executable, "-m", "cli", *asked, *_where(settings)], check=True, capture_output=True, text=True)
         click.echo(said.stdout.rstrip())
     click.echo(f"\n── by outcome\n\n{_counts(settings)}")
     click.echo(f"\nready {url}")
+
+
+def _queues(began: float) -> list[str]:
+    """Six numbers of each queue in the hours of this morning."""
+    since, until = (time.gmtime(at - at % HOUR_S) for at in (began, time.time() + HOUR_S))
+    hours = [time.strftime("%Y-%m-%dT%H:00:00Z", at) for at in (since, until)]
+    return ["metrics", *QUEUES, "--group-by", "queue", "--from", hours[0], "--to", hours[1]]
 
 
 def _remarkable(journeys: list[dict[str, Any]]) -> list[tuple[str, str]]:

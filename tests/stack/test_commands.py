@@ -283,4 +283,7 @@ def test_the_demo_shows_a_journey_and_stops(stack: Stack, tmp_path_factory: pyte
         done = subprocess.run(args, check=False, capture_output=True, text=True, env=env, timeout=170)
         assert done.returncode == 0, done.stderr[-2000:]
         assert "answered" in done.stdout
+        table = done.stdout.partition("── the queues: safiri metrics queue.offered ")[2].partition("\n──")[0].splitlines()[2:]
+        assert table[0].split()[:4] == ["from", "queue", "queue.offered", "queue.answered"]
+        assert any(" support " in line and " % " in line for line in table[1:]), table
         assert "Traceback" not in done.stderr
