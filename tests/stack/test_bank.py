@@ -17,7 +17,7 @@ from asking import Desk
 from projecting import Bench, delivery, settle, story
 
 from calls.clock import parse_time
-from projections.consumer import project_bisecting
+from projections.bisecting import project_bisecting
 
 MONTHS = (1, 2) if os.environ.get("SAFIRI_OUTSIDE_DATA") else (1,)
 QUEUES: dict[str, tuple[str, int, dict[str, Any]]] = {  # column of the reference -> metric, its unit, parameters
