@@ -161,7 +161,7 @@ def _fact(asked: Part, row: Record) -> Fact:
 # ---------------------------------------------------------------- all facts of one journey, counted or not
 
 
-def of_journey(connection: sa.Connection, asked: Part, scope: Scope, journey_id: str) -> list[Candidate]:
+def of_journey(connection: sa.Connection, asked: Part, scope: Scope, *, journey_id: str) -> list[Candidate]:
     """`scope`: the whole grid of the question; its filters are not applied but told."""
     facts, reading = SOURCES[asked.source], scope.reading
     tests = tests_of(asked)

@@ -128,7 +128,7 @@ def _listed(connection: sa.Connection, asked: _Asked, value: Value, *, journey_i
     known = learned(connection, [one.fact for one in page], tenant=tenant, since=explanation.known_since)
     sids = _first_calls(connection, [one.fact.journey_id for one in page if one.fact.call_sid is None], tenant)
     last = encode(Place(*page[-1].place, digest)) if more else None
-    document: Document = {"contributions": [_shown(one, asked, sids, known) for one in page], "next_cursor": last}
+    document: Document = {"contributions": [_shown(one, asked, sids=sids, known=known) for one in page], "next_cursor": last}
     if journey_id is not None and not page and after is None:
         scope = scope_of(asked.question, asked.whole, through=asked.known.through, cell=asked.group)
         cell = Cell(asked.whole, asked.keys)
@@ -170,7 +170,7 @@ def _first_calls(connection: sa.Connection, journeys: Sequence[str | None], tena
     return {row[0]: row[1] for row in connection.execute(wanted, {"tenant": tenant, "journeys": [one for one in journeys if one]})}
 
 
-def _shown(one: Contribution, asked: _Asked, sids: dict[str, str], known: Learned) -> dict[str, Any]:
+def _shown(one: Contribution, asked: _Asked, *, sids: dict[str, str], known: Learned) -> dict[str, Any]:
     fact = one.fact
     document: dict[str, Any] = {
         "journey_id": fact.journey_id, "call_sid": fact.call_sid or sids.get(fact.journey_id or ""), "amount": one.amount,

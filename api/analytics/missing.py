@@ -32,7 +32,7 @@ def why_not(connection: sa.Connection, asked: list[Part], scope: Scope, *, journ
         return "nothing is counted yet for this metric"
     found: list[str] = []
     for part in asked:
-        candidates = _likely(part, of_journey(connection, part, scope, journey_id))
+        candidates = _likely(part, of_journey(connection, part, scope, journey_id=journey_id))
         sentences = [
             f"{told(one.fact, telling)}: {'; '.join(_reasons(part, one, scope=scope, cell=cell, telling=telling))}" for one in candidates
         ]

@@ -68,7 +68,10 @@ SCHEMAS: dict[str, Schema] = {
 def parameters(known: dict[str, Parameter]) -> list[dict[str, Any]]:
     """Query parameters as OpenAPI 3.1 has them; `attr.NAME` and `group.NAME` are in the descriptions, for OpenAPI cannot say them."""
     return [
-        {"name": name, "in": "query", "required": name in _REQUIRED, "description": one.says, "schema": one.schema}
+        {
+            "name": name, "in": "query", "required": name in _REQUIRED, "description": one.says,
+            "schema": list_of(one.schema) if one.many else one.schema,
+        }
         for name, one in known.items()
     ]  # fmt: skip
 

@@ -15,7 +15,9 @@ from api.analytics.statements import Rest, Scope, Value
 from calls.clock import Micros
 from calls.metrics.plan import Selection
 from calls.metrics.question import Grid, Question, Tally
+from runtime.problems import invalid
 
+MOST_ROWS = 250_000  # of an answer
 Record: TypeAlias = sa.RowMapping
 
 
@@ -35,6 +37,15 @@ def rows(connection: sa.Connection, statement: str, bind: Binds) -> Sequence[Any
 
 def records(connection: sa.Connection, statement: str, bind: Binds) -> Sequence[Record]:
     return connection.execute(sa.text(statement), sent(bind)).mappings().all()
+
+
+def _bounded(connection: sa.Connection, statement: str, scope: Scope) -> Sequence[Any]:
+    """Refused 422 where there are too many rows for an answer."""
+    found = rows(connection, f"{statement} LIMIT {MOST_ROWS + 1}", scope.reading.bind)
+    if len(found) > MOST_ROWS:
+        field = "group_by" if scope.groups else "interval"
+        raise invalid(field, f"more than {MOST_ROWS:,} rows: ask for a shorter range, longer intervals or fewer groups")
+    return found
 
 
 def sent(bind: Binds) -> dict[str, object]:
@@ -67,7 +78,7 @@ def tally(
     def count(selection: Selection, rest: Rest | None = None) -> bool:
         scope = scope_of(question, grid, through=through, cell=cell, rest=rest)
         write = statements.by_cell if selection.path == "raw" else rollups.by_cell
-        return _add(found, selection, rows(connection, write(selection, scope), scope.reading.bind), groups=len(question.groups))
+        return _add(found, selection, _bounded(connection, write(selection, scope), scope), groups=len(question.groups))
 
     for one in plan:
         waits = count(one)

@@ -14,6 +14,7 @@ from projecting import Bench, traffic
 from calls.clock import rfc3339
 from calls.metrics.catalogue import METRICS
 from calls.metrics.question import Faults
+from runtime.problems import Refused
 from tests.given import NOON
 
 PUBLISHED = """
@@ -196,6 +197,15 @@ def test_empty_intervals_come_with_fill_and_the_period_before_with_compare(numbe
     told = numbers.ask("queue.offered", from_=clock("14"), to=clock("16"), queue="mixed", compare="previous")
     assert (told["rows"], told["previous"]["from"], told["previous"]["to"]) == ([], rfc3339(NOON), rfc3339(NOON + 2 * HOUR))
     assert [row["values"]["queue.offered"]["value"] for row in told["previous"]["rows"]] == [1]
+
+
+def test_an_answer_has_an_end(numbers: Numbers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.analytics.tally.MOST_ROWS", 3)
+    assert numbers.ask("queue.offered", interval="1h", queue="mixed")["rows"]
+    for question, field in (({"interval": "15m"}, "interval"), ({"group_by": "agent,queue"}, "group_by")):
+        with pytest.raises(Refused) as refused:
+            numbers.ask("queue.offered", **question)
+        assert [error["field"] for error in refused.value.errors] == [field]
 
 
 # ---------------------------------------------------------------- what is open, and whose it is
