@@ -89,7 +89,7 @@ ORDER BY s.at DESC, s.event_id COLLATE "C" DESC, s.account COLLATE "C" DESC LIMI
 _PASSED = f"coalesce({ms('t.started_at')} >= {ms('s.at')} + s.lasts_ms, false)"
 _MEANT = f"""CASE WHEN {_PASSED} THEN 'available' WHEN s.state = 'talking' THEN 'communicating' ELSE s.state END,
 CASE WHEN NOT {_PASSED} THEN nullif(s.reason, '') END"""
-_SAID = f"t.state IN ({words(*_REPORTED)})"
+_SAID = f"(t.state IN ({words(*_REPORTED)}) OR (t.state = 'ringing' AND t.journey_id IS NULL))"  # a ringing that no leg tells of yet
 REPORTED = both(
     (*_ROW, "state", "reason"),
     f"SELECT t.agent, t.day, t.n, t.state, t.reason, 1 AS amount FROM live.agent_intervals t WHERE {_BEGUN} AND {_SAID}",
@@ -115,7 +115,7 @@ AND s.cohort_at IS NOT DISTINCT FROM t.cohort_at AND (t.state = 'wrap_up' OR {_D
 LEGS = Asked(
     _ROW,
     f"SELECT t.agent, t.day, t.n, 1 AS l, ({_ITS_SEGMENT})::int AS r FROM live.agent_intervals t "
-    f"WHERE {_BEGUN} AND (t.state NOT IN ({words(*_REPORTED)}) OR t.journey_id IS NOT NULL)",
+    f"WHERE {_BEGUN} AND (NOT {_SAID} OR t.journey_id IS NOT NULL)",
 )
 
 

@@ -124,11 +124,20 @@ STORY = Asked(
 _WHEN = {"legs": "cohort_at", "segments": "cohort_at", "queue_visits": "entered_at"}  # what metrics read, and what finds it
 
 
+# An id that was only named (by a link that is none) has an address without a journey; one that is tied to a large journey has it before
+# that is folded (safiri.deferred).
+_WITHOUT = """(j.journey_id IS NOT NULL OR EXISTS (SELECT FROM safiri.journal e
+WHERE e.tenant = t.tenant AND e.stream = t.call_sid AND e.stream_kind = 'call')
+AND NOT EXISTS (SELECT FROM safiri.deferred d JOIN live.call_index i ON i.tenant = d.tenant AND i.call_sid = d.call_sid
+WHERE i.tenant = t.tenant AND i.group_id = t.group_id))"""
+
+
 def _belonging(table: str) -> str:
     """Rows without a journey have a place of their own; the rest only counts."""
     at = _WHEN.get(table)
     timed = f"(t.{at} >= %(since)s AND t.{at} < %(until)s)" if at else "false"
-    named, lost = "t.journey_id IS NOT NULL", "CASE WHEN j.journey_id IS NULL THEN {} END"
+    named = "t.journey_id IS NOT NULL" + (f" AND {_WITHOUT}" if table == "call_index" else "")
+    lost = "CASE WHEN j.journey_id IS NULL THEN {} END"
     return (
         f"SELECT {lost.format(repr(table))} AS of, {lost.format('t.journey_id')} AS journey_id, "
         f"count(*) AS l, count(j.journey_id) AS r FROM live.{table} t LEFT JOIN live.journeys j ON {OF_JOURNEY} "

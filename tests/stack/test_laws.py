@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from asking import SETTINGS, Kafka, problem
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
-from projecting import Bench, delivery, story, traffic
+from projecting import Bench, delivery, settle, story, traffic
 from psycopg import sql
 from sqlalchemy.dialects import postgresql as pg
 
@@ -22,6 +22,8 @@ from calls.clock import parse_time, rfc3339
 from calls.metrics.laws import BY_ID, LAWS, Law
 from cli import invariants, rebuild
 from projections import generations
+from projections.bisecting import project_bisecting
+from projections.deferred import LARGE
 from runtime import keys
 from runtime.laws.check import QUESTIONS, Range, ask, broken, check, check_all
 from runtime.problems import Retry
@@ -160,6 +162,21 @@ def test_no_law_is_broken_in_any_range(morning: Bench, since: float | None, unti
 
 def test_no_law_is_broken_by_calls_that_make_no_sense(bench: Bench) -> None:
     bench.project([*traffic(5, 60), *reported("5 amina available\n1800 amina talking\n1900 amina paused\n3000 amina offline")], batches=5)
+    assert broken(check(bench.url, "default")) == []
+
+
+def test_what_is_still_to_be_folded_breaks_no_law(bench: Bench) -> None:
+    """A large journey that waits for its fold, calls that are tied to it meanwhile, agents whose time waits."""
+    visit = "+{} queue.entered @large queue=q\n+{} queue.left @large queue=q reason=timeout"
+    large = "\n".join(visit.format(n, n + 1) for n in range(0, LARGE + 100, 2))
+    tied = "+7 call.linked @large alias=HA id=a\n+8 call.linked @small to_call_sid=large id=b\n+9 call.linked @small alias=HB id=c"
+    projector = bench.projector()
+    small = "+5 call.started @small id=d\n+6 queue.entered @small queue=q id=e"
+    for told in (story(large), story(small), story(tied), [*traffic(4, 30), *reported(STATES)]):
+        project_bisecting(projector, bench.log(told))
+        assert broken(check(bench.url, "default")) == []
+    assert bench.rows("SELECT count(*) > 0 FROM safiri.deferred") == bench.rows("SELECT count(*) > 0 FROM safiri.dirty_days") == [(True,)]
+    settle(projector)
     assert broken(check(bench.url, "default")) == []
 
 
