@@ -18,6 +18,8 @@ from calls.metrics.question import Grid, Question, Tally
 from runtime.problems import invalid
 
 MOST_ROWS = 250_000  # of an answer
+# Compiling costs more than it saves on tables of this size; and sums by interval and group fit into memory, without a sort.
+_SETTINGS = sa.text("SELECT set_config('jit', 'off', true), set_config('work_mem', '32MB', true)")
 Record: TypeAlias = sa.RowMapping
 
 
@@ -27,7 +29,7 @@ def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
     with engine.connect() as connection:
         seeing = connection.execution_options(isolation_level="REPEATABLE READ")
         with seeing.begin():
-            seeing.execute(sa.text("SET LOCAL jit = off"))  # compiling costs more than it saves on tables of this size
+            seeing.execute(_SETTINGS)
             yield seeing
 
 
