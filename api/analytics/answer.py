@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from api.analytics.tally import snapshot, tally
 from calls.clock import Micros, parse_time, rfc3339
+from calls.faults import Faults
 from calls.metrics.cells import grid
 from calls.metrics.evaluate import AnswerRow, definitions, is_final, rows
 from calls.metrics.plan import selections
-from calls.metrics.question import Faults, Question, Tally
+from calls.metrics.question import Question, Tally
 from runtime.problems import FieldError, Refused
 
 Document = dict[str, Any]

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from api import read
 from api.analytics.answer import Known, refusal
+from calls.faults import Faults
 from calls.metrics.asked import Scope
-from calls.metrics.question import Faults, Question
+from calls.metrics.question import Question
 from runtime.problems import invalid
 from runtime.settings import Account, Settings
 

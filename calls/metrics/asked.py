@@ -8,12 +8,13 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from calls.clock import Micros
+from calls.faults import Faults
 from calls.metrics.catalogue import METRICS, PRESETS, lacks
 from calls.metrics.cells import faults as calendar_faults
 from calls.metrics.cells import interval_starts
 from calls.metrics.measures import Attribution
 from calls.metrics.parameters import ATTRIBUTE_FILTER, BRIDGE, EXPLAIN, GROUP, GROUP_VALUE, QUERY, Parameter, Value, is_dimension
-from calls.metrics.question import ATTRIBUTE, DIMENSIONS, OF_CELLS, Faults, Interval, Parameters, Question
+from calls.metrics.question import ATTRIBUTE, DIMENSIONS, OF_CELLS, Interval, Parameters, Question
 from calls.parameters import named
 from calls.voice import hours
 

@@ -9,10 +9,11 @@ from typing import TypeAlias
 import msgspec
 
 from calls.clock import Micros, rfc3339
+from calls.faults import Faults
 from calls.metrics.catalogue import METRICS, attribution_of
 from calls.metrics.cells import DAY, interval_starts
 from calls.metrics.metric import Metric, Term
-from calls.metrics.question import OF_CELLS, Amounts, Faults, Grid, Group, Question, Row, Tally
+from calls.metrics.question import OF_CELLS, Amounts, Grid, Group, Question, Row, Tally
 
 HOUR_US = 3_600_000_000
 MOST_FILLED = 200_000

@@ -25,14 +25,6 @@ class Parameters(msgspec.Struct, frozen=True):
     by_queue: dict[str, tuple[int, int]] = {}
 
 
-class Faults(Exception):
-    """What is wrong with a question: (parameter, what to write instead), all of it."""
-
-    def __init__(self, faults: list[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{field}: {detail}" for field, detail in faults))
-        self.faults = faults
-
-
 class Question(msgspec.Struct, frozen=True):
     """`since`, `until`: [from, to). `filters`: sorted (dimension or attr.NAME, text). `attribution` None: each metric's default."""
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls.clock import parse_time
+from calls.faults import Faults
 from calls.metrics.asked import Explanation, Scope, bridge, explain, query
 from calls.metrics.catalogue import METRICS, PRESETS, attribution_of
 from calls.metrics.parameters import EXPLAIN
-from calls.metrics.question import Faults, Parameters, Question
+from calls.metrics.question import Parameters, Question
 
 SCOPE = Scope("default", "Africa/Nairobi", {"sales": (10_000, None), "support": (None, None), "vip": (5_000, 2_000)})
 DAY = "from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z"

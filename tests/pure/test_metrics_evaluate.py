@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from calls.clock import parse_time
+from calls.faults import Faults
 from calls.metrics.catalogue import METRICS
 from calls.metrics.cells import grid
 from calls.metrics.evaluate import Value, definitions, is_final, rows, value_of
 from calls.metrics.plan import Selection, selections
-from calls.metrics.question import Faults, Grid, Parameters, Place, Question, Tally
+from calls.metrics.question import Grid, Parameters, Place, Question, Tally
 
 MIDNIGHT = parse_time("2026-01-01T00:00:00Z") or 0
 HOUR = 3_600_000_000

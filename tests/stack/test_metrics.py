@@ -12,8 +12,8 @@ from numbers_asked import HOUR, Numbers, clock, visit
 from projecting import Bench, traffic
 
 from calls.clock import rfc3339
+from calls.faults import Faults
 from calls.metrics.catalogue import METRICS
-from calls.metrics.question import Faults
 from runtime.problems import Refused
 from tests.given import NOON
 
