@@ -17,7 +17,7 @@ from runtime.addresses import api_url
 from runtime.settings import load
 
 SLACK_MS = 2_500  # whole seconds, and one request on a busy machine
-MORNING = ("--account", "simline", "--calls", "30", "--seed", "7", "--rate", "400")  # faster than two agents can serve: some wait
+MORNING = ("--account", "simline", "--calls", "30", "--seed", "7")
 
 
 def simulated(stack: Stack, folder: Path, *options: str) -> dict[str, Any]:
@@ -65,6 +65,7 @@ def test_a_morning_with_copies_late_and_out_of_order_is_told_as_it_was(stack: St
     assert set(talked) == {"simon", "simba"} and all(talked.values())
     agents = {row["agent"]: row["state"] for row in stack.get("/v1/agents")["agents"]}
     assert (agents["simon"], agents["simba"]) == ("offline", "offline"), "they went home"
+    stack.cli("invariants")
     again = simulated(stack, tmp_path, *MORNING)
     compare(stack, again)
     assert wishes(again) == wishes(truth), "one seed, one demand"
@@ -73,7 +74,7 @@ def test_a_morning_with_copies_late_and_out_of_order_is_told_as_it_was(stack: St
 
 
 def test_what_lost_events_is_said_to_be_incomplete(stack: Stack, tmp_path: Path) -> None:
-    truth = simulated(stack, tmp_path, "--account", "simline", "--calls", "24", "--seed", "13", "--rate", "400", "--faults", "losses")
+    truth = simulated(stack, tmp_path, "--account", "simline", "--calls", "24", "--seed", "13", "--faults", "losses")
     lost = [journey for journey in truth["journeys"] if journey["lost"]]
     assert 0 < len(lost) < 12
     compare(stack, truth)
