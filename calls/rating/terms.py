@@ -36,7 +36,7 @@ class Applies(msgspec.Struct, frozen=True):
     """To which legs, and when. What is None is not asked.
 
     `prefix`: digits of the E.164 number without its plus. `own`: E.164 numbers of the account. `time_of_day`: minutes of the
-    local clock, [start, end), round midnight where end <= start. `weekday`: 0 = Monday. `date`: ordinals of local dates.
+    local clock, [start, end); an end beyond 1440 is after midnight. `weekday`: 0 = Monday. `date`: ordinals of local dates.
     """
 
     direction: Direction | None = None

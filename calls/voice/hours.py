@@ -65,7 +65,7 @@ def _line(text: str) -> tuple[list[int], list[tuple[int, int]]]:
     """`mon-fri 08:00-12:00, 13:00-17:00` as (days, spans)."""
     words, _, times = text.strip().lower().partition(" ")
     days = [day for part in words.split(",") if part for day in _days(part)]
-    spans = [_span(part) for part in times.split(",") if part.strip()]
+    spans = [span(part) for part in times.split(",") if part.strip()]
     if not days or not spans:
         raise ValueError(f'{text!r} is no opening time such as "mon-fri 08:00-17:00"')
     return sorted(set(days)), spans
@@ -81,7 +81,8 @@ def _days(text: str) -> list[int]:
     return [day % 7 for day in range(start, (end if end >= start else end + 7) + 1)]
 
 
-def _span(text: str) -> tuple[int, int]:
+def span(text: str) -> tuple[int, int]:
+    """`08:00-17:00` in minutes of a day's clock; an end beyond 1440 is on the next day. Raises ValueError."""
     match = _SPAN.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text.strip()!r} is no span of time such as 08:00-17:00")
