@@ -71,7 +71,6 @@ def build(
 @asynccontextmanager
 async def _closing(app: FastAPI) -> AsyncIterator[None]:
     yield
-    app.state.exports.close()
     await app.state.floor.close()
     app.state.engine.dispose()
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import structlog
 from starlette.datastructures import Headers
@@ -33,31 +33,36 @@ LOOK_S = 0.02  # how often we look for more to send
 log = structlog.get_logger("exports")
 
 
+class Taken(NamedTuple):
+    """An export, the file it is written into, and the thread that writes."""
+
+    export: Export
+    file: IO[bytes]
+    thread: ThreadPoolExecutor
+
+
 class Exports:
-    """What the exports of one process share: threads to work in, a folder for their files, and how many there may be."""
+    """What the exports of one process share: a folder for their files, and how many there may be."""
 
     def __init__(self, database_url: str, folder: Path) -> None:
         self._url, self._folder = database_url, folder
-        self.threads = ThreadPoolExecutor(MOST, thread_name_prefix="export")
         self._free = threading.BoundedSemaphore(MOST)
 
     @asynccontextmanager
-    async def taken(self, asked: Asked) -> AsyncIterator[tuple[Export, IO[bytes]]]:
-        """An export and a file for it; both are gone afterwards. Raises Retry where MOST are under way or there is no room."""
+    async def taken(self, asked: Asked) -> AsyncIterator[Taken]:
+        """All that one export needs; it is gone afterwards. Raises Retry where MOST are under way or there is no room."""
         if not self._free.acquire(blocking=False):
             raise Retry(f"{MOST} exports are under way here: ask again when one of them is done")
         try:
             with self._file() as file:
-                export = Export(asked, self._url)
+                export, thread = Export(asked, self._url), ThreadPoolExecutor(1, thread_name_prefix="export")
                 try:
-                    yield export, file
+                    yield Taken(export, file, thread)
                 finally:
+                    thread.shutdown(wait=False)
                     await asyncio.shield(asyncio.to_thread(export.close))
         finally:
             self._free.release()
-
-    def close(self) -> None:
-        self.threads.shutdown(wait=False, cancel_futures=True)
 
     def _file(self) -> IO[bytes]:
         try:
@@ -75,8 +80,8 @@ class Download(Response):
         self._exports, self._asked, self._name = exports, asked, name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._exports.taken(self._asked) as (export, file):
-            answer = asyncio.create_task(self._answer(export, file, headers=Headers(scope=scope), send=send))
+        async with self._exports.taken(self._asked) as taken:
+            answer = asyncio.create_task(self._answer(taken, Headers(scope=scope), send=send))
             gone = asyncio.create_task(_gone(receive))
             try:
                 await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -86,16 +91,16 @@ class Download(Response):
                 answer.cancel()
                 gone.cancel()
 
-    async def _answer(self, export: Export, file: IO[bytes], *, headers: Headers, send: Send) -> None:
-        run = asyncio.get_running_loop().run_in_executor
-        given = await run(self._exports.threads, export.open)
+    async def _answer(self, taken: Taken, headers: Headers, *, send: Send) -> None:
+        run, file = asyncio.get_running_loop().run_in_executor, taken.file
+        given = await run(taken.thread, taken.export.open)
         about = {"etag": given.etag, "cache-control": "private, no-cache", "vary": "Authorization", "accept-ranges": "bytes"}
         if has_it(headers, given.etag):
             await _start(send, 304, about)
             await _end(send)
             return
         about |= {"content-type": self._asked.form.media_type, "content-disposition": f'attachment; filename="{self._name}"'}
-        writing = run(self._exports.threads, export.write, file)
+        writing = run(taken.thread, taken.export.write, file)
         writing.add_done_callback(lambda done: done.cancelled() or done.exception())  # who stops waiting for it has stopped it
         part = wanted(headers, given.etag)
         if part is None:

@@ -18,8 +18,12 @@ from typing import Any
 import polars as pl
 import psycopg
 import pytest
+import schemathesis
 from asking import NOON, Desk, opened, problem
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from projecting import Bench, delivery, story
+from schemathesis import checks
 
 import cli
 from api.exports.datasets import DATASETS, Column, Dataset
@@ -253,6 +257,18 @@ def test_the_etag_changes_with_the_rows_of_the_period_and_with_nothing_else(desk
 def test_what_means_nothing_is_refused(desk: Desk, address: str, status: int, field: str | None) -> None:
     told = problem(desk.http.get(f"/v1/exports/{address}", headers={"Authorization": f"Bearer {desk.key}"}), status)
     assert [one["field"] for one in told.get("errors", [])] == ([field] if field else [])
+
+
+@pytest.mark.parametrize("mode", [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE])
+@given(drawn=st.data())
+@settings(max_examples=12, phases=[Phase.generate])  # each may write a file: none is spent on making a fault smaller
+def test_every_answer_is_as_described(desk: Desk, mode: schemathesis.GenerationMode, drawn: st.DataObject) -> None:
+    described = schemathesis.openapi.from_asgi("/openapi.json", desk.app)["/v1/exports/{dataset}.{format}"]["GET"]
+    case = drawn.draw(described.as_strategy(generation_mode=mode))
+    headers = {"Authorization": f"Bearer {desk.key}"}
+    # a header that says nothing is no fault, and a time without a zone is one
+    excluded = [checks.positive_data_acceptance, checks.negative_data_rejection]
+    case.call_and_validate(headers=headers, excluded_checks=excluded)
 
 
 # ---------------------------------------------------------------- who goes away, who comes too many
