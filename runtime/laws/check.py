@@ -19,7 +19,6 @@ from runtime.postgres import patient
 from runtime.problems import Retry
 
 LONGEST_S = 120  # a statement
-"""Law -> how it is asked."""
 QUESTIONS: dict[str, Asked] = {
     "queue.offered": queues.OFFERED, "queue.waiting": queues.WAITING, "queue.answered_by": queues.ANSWERED_BY, "queue.slots": queues.SLOTS,
     "calls.outcomes": journeys.OUTCOME, "calls.open": journeys.OPEN, "calls.indexed": journeys.INDEXED, "journeys.counts": journeys.COUNTS,
@@ -32,6 +31,7 @@ QUESTIONS: dict[str, Asked] = {
     "agents.disjoint": agents.DISJOINT, "agents.reported": agents.REPORTED, "agents.legs": agents.LEGS, "agents.days": agents.DAYS,
     "agents.shifts": agents.SHIFTS, "agents.slots": agents.SLOTS,
 }  # fmt: skip
+"""Law -> how it is asked."""
 
 
 class Violation(msgspec.Struct, frozen=True):
