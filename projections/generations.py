@@ -6,6 +6,7 @@ A projector holds the gate shared during a transaction; a rebuild takes it alone
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from calls import agents
 from calls.fold import VERSION
 from projections import AGENT_TABLES, AGGREGATES, PROJECTIONS, call_index
 from projections.shape import DERIVED, LIVE, AgentTable, Aggregate, Projection
+from runtime.problems import Retry
 
 GATE = 0x5AF1_0001  # advisory lock
 MAKING = 0x5AF1_0002  # one rebuild at a time
@@ -85,11 +87,22 @@ def drop(connection: psycopg.Connection[Any], n: int) -> None:
 
 
 def enter(cursor: psycopg.Cursor[Any]) -> tuple[int, bool]:
-    """(the live generation, whether another is being built). Holds the gate until the transaction ends."""
+    """(the live generation, whether another is being built). Holds the gate until the transaction ends.
+
+    Raises Retry where the live tables are of another version than this code: it could not write them, and must not try.
+    """
     cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (GATE,))
-    cursor.execute("SELECT n, state FROM safiri.generations WHERE state IN ('live', 'building')")
-    found = {state: n for n, state in cursor.fetchall()}
-    return found["live"], "building" in found
+    cursor.execute("SELECT n, state, fingerprint FROM safiri.generations WHERE state IN ('live', 'building')")
+    found = {state: (n, made) for n, state, made in cursor.fetchall()}
+    n, made = found["live"]
+    if made != _ours():
+        raise Retry("the tables are of another version of Safiri: run `safiri migrate` with the newer one, and start that everywhere")
+    return n, "building" in found
+
+
+@cache
+def _ours() -> str:
+    return fingerprint()
 
 
 def use(cursor: psycopg.Cursor[Any], n: int) -> None:

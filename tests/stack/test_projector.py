@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 from projecting import Bench, copy, delivery, story, traffic
 
+from projections import generations
+from runtime.problems import Retry
 from tests.given import NOON, SECOND
 
 ANSWERED = """
@@ -161,3 +163,15 @@ def test_tenants_never_meet(bench: Bench) -> None:
         )
     assert [tenant for (tenant,) in bench.rows("SELECT tenant FROM live.journeys ORDER BY 1")] == ["default", "other"]
     assert len({one["journey_id"] for one in bench.journeys()}) == 2
+
+
+def test_tables_of_another_version_are_not_written(bench: Bench) -> None:
+    (made,) = story("+00:00 call.started direction=inbound")
+    records, projector = bench.log([made]), bench.projector()
+    (ours,) = bench.rows("UPDATE safiri.generations SET fingerprint = 'older' WHERE state = 'live' RETURNING n, fingerprint")
+    with pytest.raises(Retry, match="safiri migrate"):
+        projector.project(records)
+    assert bench.rows("SELECT count(*) FROM safiri.journal") == [(0,)]
+    bench.rows("UPDATE safiri.generations SET fingerprint = %s WHERE n = %s RETURNING n", generations.fingerprint(), ours[0])
+    projector.project(records)
+    assert len(bench.journeys()) == 1
