@@ -9,99 +9,19 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from asking import SETTINGS, Kafka, problem
-from click.testing import CliRunner
-from fastapi.testclient import TestClient
+from morning import STATES, projected, reported
 from projecting import Bench, delivery, settle, story, traffic
 from psycopg import sql
 from sqlalchemy.dialects import postgresql as pg
 
-from api.analytics.invariants import EVERY_S, Watch
-from api.app import build
 from calls.clock import parse_time, rfc3339
 from calls.metrics.laws import BY_ID, LAWS, Law
-from cli import invariants, rebuild
 from projections import generations
 from projections.bisecting import project_bisecting
 from projections.deferred import LARGE
-from runtime import keys
-from runtime.laws.check import QUESTIONS, Range, ask, broken, check, check_all
-from runtime.problems import Retry
+from runtime.laws.check import QUESTIONS, Range, ask, broken, check
 from tests.given import NOON, SECOND
 
-# A morning of two queues and three agents: answered, abandoned, sent on, transferred, held, with bots, outgoing, still going on.
-MORNING = """
-+0 call.started @one direction=inbound from=+254712000001 to=+254711000100 id=one-0
-+1 call.answered @one
-+1 call.linked @one alias=ONE id=one-1
-+1 menu.entered @one menu=main
-+4 menu.digits @one menu=main digits=1
-+5 queue.entered @one queue=support priority=2
-+20 leg.started @one leg=a kind=agent agent=amina queue=support to=+254720000001
-+25 queue.left @one queue=support reason=answered
-+25 leg.answered @one leg=a kind=agent agent=amina queue=support
-+60 hold.started @one leg=a
-+80 hold.ended @one leg=a
-+200 leg.ended @one leg=a ended_by=agent cause=hangup
-+200 call.ended @one ended_by=agent attr.note=gold
-
-+30 call.started @two direction=inbound from=+254712000002 to=+254711000100 id=two-0
-+31 menu.entered @two menu=main
-+33 menu.digits @two menu=sub digits=2 timed_out=true
-+35 queue.entered @two queue=sales
-+90 queue.left @two queue=sales reason=overflow
-+90 queue.entered @two queue=support
-+100 leg.started @two leg=b kind=agent agent=baraka queue=support
-+110 queue.left @two queue=support reason=answered
-+110 leg.answered @two leg=b kind=agent agent=baraka queue=support
-+300 leg.ended @two leg=b
-+290 queue.entered @two queue=sales
-+310 leg.answered @two leg=c kind=agent agent=chao queue=sales
-+310 queue.left @two queue=sales reason=answered
-+700 leg.ended @two leg=c
-+700 call.ended @two ended_by=caller
-
-+40 call.started @three direction=inbound from=+254712000003 to=+254711000100 id=three-0
-+41 queue.entered @three queue=sales
-+77 queue.left @three queue=sales reason=abandoned
-+77 call.ended @three ended_by=caller
-
-+1000 call.started @four direction=inbound from=+254712000004 id=four-0
-+1001 bot.started @four leg=bot
-+1050 bot.ended @four leg=bot
-+1051 call.ended @four ended_by=caller
-+1100 call.started @five direction=inbound from=+254712000005 id=five-0
-+1101 bot.started @five leg=bot
-+1130 bot.handed_over @five leg=bot
-+1131 queue.entered @five queue=support
-+1140 queue.left @five queue=support reason=closed
-+1141 call.ended @five
-
-+1200 call.started @six direction=outbound from=+254711000100 to=+254712000006 id=six-0
-+1210 leg.started @six leg=x kind=external to=+254712000007
-+1220 leg.answered @six leg=x
-+1300 leg.ended @six leg=x cause=normal
-+1300 call.failed @six reason=busy
-+1400 call.started @seven direction=inbound from=+254712000008 id=seven-0
-+1401 queue.entered @seven queue=support
-"""
-STATES = """
--600 amina available
--500 baraka available
--400 chao paused tea
-201 amina wrap_up
-240 amina available
-300 baraka wrap_up mail ~20
-330 baraka paused lunch
-600 baraka available
-640 chao available
-900 chao talking
-1000 chao offline
-4000 amina offline
-4000 baraka offline
-90000 amina available
-94000 amina offline
-"""
 NOT_READ = {  # columns that no metric and no page reads
     ("journeys", "digest"): "tells the projector whether anything changed", ("journeys", "slots"): "what the projector added to queue_slots",
     ("journeys", "last_sign_at"): "tells the worker who fell silent", ("calls", "provider"): "the journey has its own",
@@ -116,22 +36,9 @@ COLUMNS = [
 ]
 
 
-def reported(text: str) -> Iterator[Any]:
-    """Deliveries of agents' states: seconds after noon, agent, state, reason; `~20` for a state that lasts 20 s."""
-    for line in text.strip().splitlines():
-        after, agent, state, *rest = line.split()
-        at = NOON + int(after) * SECOND
-        event = {"type": "agent.state", "agent": agent, "state": state, "occurred_at": rfc3339(at), "event_id": f"{agent} {after}"}
-        extra = [{"lasts_ms": int(word[1:]) * 1000} if word.startswith("~") else {"reason": word} for word in rest]
-        yield delivery(json.dumps(event | {name: value for one in extra for name, value in one.items()}).encode(), received=at)
-
-
 @pytest.fixture(scope="module")
 def morning(database_url: str) -> Iterator[Bench]:
-    """Two tenants: the morning, and another one's single call."""
-    made = Bench(database_url)
-    other = {"type": "call.started", "call_sid": "other-1", "direction": "inbound", "occurred_at": rfc3339(NOON)}
-    made.project([*story(MORNING), *reported(STATES), delivery(json.dumps(other).encode(), tenant="other", account="rival")], batches=3)
+    made = projected(database_url)
     yield made
     made.close()
 
@@ -307,126 +214,6 @@ def test_agents_of_whom_something_waits_are_left_out(morning: Bench) -> None:
         agents = [ask(connection, law, "default") for law in LAWS if law.id.startswith("agents.")]
         assert broken(agents) == []
         connection.rollback()
-
-
-# ---------------------------------------------------------------- they are told
-
-
-@pytest.fixture(scope="module")
-def http(morning: Bench) -> Iterator[TestClient]:
-    app = build(SETTINGS, {"http": "", "database": morning.url, "kafka": "", "virtual": "", "pid": 0}, log=Kafka())
-    with TestClient(app, raise_server_exceptions=False) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def headers(morning: Bench) -> dict[str, dict[str, str]]:
-    """Tenant -> what a request carries."""
-    engine = sa.create_engine(sa.make_url(morning.url).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
-        made = {tenant: keys.create(connection, name="test", tenant=tenant, scope="read") for tenant in ("default", "other")}
-    engine.dispose()
-    return {tenant: {"Authorization": f"Bearer {key}"} for tenant, key in made.items()}
-
-
-def test_the_route_tells_every_law_of_the_keys_tenant(http: TestClient, headers: dict[str, Any]) -> None:
-    answer = http.get("/v1/invariants", headers=headers["default"]).json()
-    assert set(answer) == {"laws", "violations", "complete_through"}
-    assert [law["law"] for law in answer["laws"]] == [law.id for law in LAWS]
-    assert answer["violations"] == []
-    offered = answer["laws"][0]
-    assert {name: offered[name] for name in ("law", "relation", "left", "right", "broken", "violations")} == {
-        "law": "queue.offered", "relation": "=", "left": 7, "right": 7, "broken": 0, "violations": [],
-    }  # fmt: skip
-    others = http.get("/v1/invariants", headers=headers["other"]).json()["laws"]
-    assert {law["law"]: law["left"] for law in others if law["law"] in ("queue.offered", "calls.outcomes")} == {
-        "queue.offered": 0, "calls.outcomes": 1,
-    }  # fmt: skip
-
-
-def test_the_route_counts_within_a_range(http: TestClient, headers: dict[str, Any]) -> None:
-    asked = {"from": "2026-09-01T12:00:00Z", "to": "2026-09-01T15:01:00+03:00"}
-    laws = {law["law"]: law for law in http.get("/v1/invariants", headers=headers["default"], params=asked).json()["laws"]}
-    assert laws["queue.offered"]["left"] == 3  # one, two into sales, three
-    assert laws["calls.outcomes"]["left"] == 3
-
-
-@pytest.mark.parametrize(("query", "field"), [
-    ("from=yesterday", "from"), ("to=2026-09-01T12:00:00", "to"), ("from=2026-09-02T00:00:00Z&to=2026-09-01T00:00:00Z", "from"),
-    ("from=", "from"), ("queue=support", "queue"), ("to=2026-09-01T00:00:00Z&to=2026-09-02T00:00:00Z", "to"),
-])  # fmt: skip
-def test_a_range_that_is_none_is_refused(http: TestClient, headers: dict[str, Any], query: str, field: str) -> None:
-    body = problem(http.get(f"/v1/invariants?{query}", headers=headers["default"]), 422)
-    assert body["errors"][0]["field"] == field
-    problem(http.get("/v1/invariants"), 401)
-
-
-def test_prometheus_has_the_laws_and_waits_for_none(morning: Bench) -> None:
-    now = [1000.0]
-    watch = Watch(morning.url, ticks=lambda: now[0])
-    assert list(watch.collect()) == []
-    watch._asking.ask().result(60)
-    found = {metric.name: metric for metric in watch.collect()}
-    assert {sample.labels["law"]: sample.value for sample in found["safiri_law_violations"].samples} == dict.fromkeys(BY_ID, 0.0)
-    (checked,) = found["safiri_laws_checked_at"].samples
-    before = checked.value
-    now[0] += EVERY_S + 1
-    list(watch.collect())
-    watch._asking.ask().result(60)
-    (checked,) = {metric.name: metric for metric in watch.collect()}["safiri_laws_checked_at"].samples
-    assert checked.value > before
-
-
-def test_who_asks_while_another_check_runs_is_told_so(morning: Bench) -> None:
-    from runtime.laws import check as module
-
-    with module._alone(0), pytest.raises(Retry, match="somebody else"):
-        check(morning.url, "default", wait_s=0)
-
-
-def test_all_tenants_are_checked(morning: Bench) -> None:
-    assert list(check_all(morning.url)) == ["default", "other"]
-
-
-# ---------------------------------------------------------------- the command line
-
-
-@pytest.fixture
-def cli(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs a command of ours on a database of one call; returns its result."""
-    bench.project(
-        story("+0 call.started direction=inbound\n+5 queue.entered queue=q\n+9 queue.left queue=q reason=abandoned\n+9 call.ended")
-    )
-    monkeypatch.setenv("SAFIRI_DATABASE_URL", bench.url)
-    monkeypatch.setenv("SAFIRI_KAFKA_BOOTSTRAP", "127.0.0.1:1")
-    monkeypatch.delenv("SAFIRI_CONFIG", raising=False)
-
-    def run(command: Any, *args: str) -> Any:
-        return CliRunner().invoke(command, list(args), standalone_mode=False)
-
-    return run
-
-
-def test_the_command_line_says_which_law_is_broken(bench: Bench, cli: Any) -> None:
-    good = cli(invariants.command)
-    assert good.return_value == 0, good.output
-    assert good.output.startswith("ok      queue.offered        1 = 1\n")
-    with psycopg.connect(bench.url) as connection:
-        connection.execute("UPDATE g1.queue_visits SET outcome = 'vanished'")
-    wrong = cli(invariants.command, "--from", "2026-09-01T00:00:00Z")
-    assert wrong.return_value == 1
-    assert "broken  queue.offered        1 = 0\n" in wrong.output
-    assert "queue=q, quarter=2026-09-01T12:00:00+00:00: 1 = 0" in wrong.output
-    assert cli(invariants.command, "--from", "2027-01-01T00:00:00Z").return_value == 0
-
-
-def test_a_rebuild_checks_the_laws(bench: Bench, cli: Any) -> None:
-    with psycopg.connect(bench.url) as connection:
-        connection.execute("UPDATE g1.queue_visits SET outcome = 'vanished'")
-    assert f"laws: {len(LAWS)} of {len(LAWS)} hold for tenant default" in cli(rebuild.command).stderr
-    done = cli(rebuild.command, "--json")
-    assert done.return_value == 0
-    assert {law["broken"] for law in json.loads(done.stdout)["laws"]["default"]} == {0}
 
 
 def test_times_of_ranges_are_whole_quarters_for_sums() -> None:
