@@ -29,7 +29,7 @@ def parse(given: str | Mapping[str, object], *, name: str = "") -> Plan:
     if isinstance(given, str):
         try:
             raw = tomllib.loads(given)
-        except (tomllib.TOMLDecodeError, RecursionError) as why:
+        except (ValueError, RecursionError) as why:
             raise Faults([("plan_toml", f"is no TOML: {why}")]) from None
     faults: Faulty = []
     plan = _plan(Table(raw, "", faults), name)
@@ -41,7 +41,7 @@ def parse(given: str | Mapping[str, object], *, name: str = "") -> Plan:
 def _plan(table: Table, name: str) -> Plan:
     table.only("currency", "timezone", "notes", "versions")
     currency = "" if table.missing("currency", 'write currency = "KES"') else table.text("currency")
-    if "currency" in table.raw and not _CURRENCY.fullmatch(currency):
+    if isinstance(table.raw.get("currency"), str) and not _CURRENCY.fullmatch(currency):
         table.fault("currency", 'must be the three capital letters of a currency, such as "KES"')
     zone = table.text("timezone")
     if zone and not is_zone(zone):

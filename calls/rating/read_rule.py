@@ -154,9 +154,10 @@ def _span(table: Table) -> tuple[int, int] | None:
     value = table.raw.get("time_of_day")
     if value is None:
         return None
+    if not isinstance(value, str):
+        table.fault("time_of_day", 'must be text such as "22:00-06:00"')
+        return None
     try:
-        if not isinstance(value, str):
-            raise ValueError('must be text such as "22:00-06:00"')
         return span(value)
     except ValueError as why:
         table.fault("time_of_day", str(why))

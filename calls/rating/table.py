@@ -43,7 +43,7 @@ class Table:
         """Every other field is a fault: what is not understood is never ignored where money depends on it."""
         for name in self.raw:
             if name not in known:
-                self.fault(str(name)[:64], f"is no field here{near(str(name), known)}; there are {', '.join(known)}")
+                self.fault(str(name)[:64], f"is no field here{near(str(name), known)}")
 
     def missing(self, name: str, detail: str) -> bool:
         if name in self.raw:
@@ -112,10 +112,11 @@ class Table:
         value = self.raw.get(name)
         if isinstance(value, datetime) and value.tzinfo is not None:
             return to_micros(value)
+        if not isinstance(value, str):
+            what = "a time without a zone" if isinstance(value, datetime) else _shown(value)
+            self.fault(name, f"must be a time with a zone such as 2026-06-01T00:00:00Z, not {what}")
+            return 0
         try:
-            if not isinstance(value, str):
-                what = "a time without a zone" if isinstance(value, datetime) else _shown(value)
-                raise ValueError(f"must be a time with a zone such as 2026-06-01T00:00:00Z, not {what}")
             return zoned_time(value)
         except ValueError as why:
             self.fault(name, str(why))
@@ -145,6 +146,8 @@ def _shown(value: object) -> str:
     """A wrong value as it was written, or what it is where that would be long."""
     if isinstance(value, float):
         return f"{value} (a number with a point is not exact)"
-    if isinstance(value, str | int) and len(str(value)[:65]) <= 64:
-        return repr(value) if isinstance(value, str) else str(value).lower()
+    if isinstance(value, str) and len(value) <= 64:
+        return repr(value)
+    if isinstance(value, int) and abs(value) < 10**64:
+        return str(value).lower()
     return word_for(value)
