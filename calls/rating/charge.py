@@ -104,10 +104,10 @@ def taken(rule: Rule, leg: RatedLeg) -> str:
     return said + (f", at least {rule.minimum_s} s where any are billed" if rule.minimum_s else "")
 
 
-def counted(step: Step, count: int) -> str:
-    """`61 × 1 s at 300 a minute`."""
+def counted(step: Step) -> str:
+    """`× 1 s at 300 a minute`, after how many."""
     each = "a second" if step.per_s == 1 else "a minute" if step.per_s == 60 else f"per {step.per_s} s"
-    return f"{count} × {step.increment_s} s at {step.rate_minor} {each}"
+    return f"× {step.increment_s} s at {step.rate_minor} {each}"
 
 
 def from_rule(rule: int, since: Micros) -> str:

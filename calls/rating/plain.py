@@ -131,7 +131,7 @@ def _walk(rules: _Rules, begins: Micros, billable_ms: int) -> list[_Run] | None:
 
 def _line(first: Rule, run: _Run, other: str) -> Line:
     price = run.step.rate_minor * run.step.increment_s / run.step.per_s
-    what = charge.counted(run.step, run.count)
+    what = f"{run.count} {charge.counted(run.step)}"
     if first.grain == "increment":
         price = Fraction(rounded(price, first.rounding))
         what += charge.each_rounded(first.rounding, int(price))
