@@ -50,6 +50,7 @@ class Told(msgspec.Struct):
     fresh: tuple[Rows, Rows, Rows] = msgspec.field(default_factory=lambda: ([], [], []))
     changed: tuple[Rows, Rows, Rows] = msgspec.field(default_factory=lambda: ([], [], []))
     swept: list[tuple[str, str, date]] = []
+    broken: list[tuple[str, str, str]] = []  # tenant, agent, reason
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
@@ -82,6 +83,7 @@ def fold_agents(cursor: psycopg.Cursor[Any], generation: int, configurations: Se
     for span in spans:
         _fold(span, told, late)
     _write(cursor, told)
+    _note_broken(cursor, told, sorted({span.agent for span in spans}))
     late.write(cursor, generation, since=min(to_micros(row[-1]) for row in rows))
     return len(rows)
 
@@ -134,8 +136,9 @@ def _fold(span: Span, told: Told, late: Marks) -> None:
     """Adds the rows of what has changed in `span`. A fold that raises is our bug: that span stays as it is, the rest goes on."""
     try:
         found = days(span.states, span.stretches, zone=span.zone, since=span.start, until=span.until)
-    except Exception:
+    except Exception as error:
         log.exception("fold of an agent failed", tenant=span.agent[0], agent=span.agent[1], first=span.first, last=span.last)
+        told.broken.append((*span.agent, f"{type(error).__name__}: {error}"[:500].replace("\0", "\ufffd")))
         return
     for day in found:
         digest = hashlib.blake2b(_pack(day), digest_size=16).digest()
@@ -160,6 +163,20 @@ def _rows(agent: Agent, day: Day, digest: bytes, rows: tuple[Rows, Rows, Rows]) 
         for n, one in enumerate(day.intervals)
     )  # fmt: skip
     rows[2].extend((*key, slot, *sums) for slot, sums in day.slots.items())
+
+
+def _note_broken(cursor: psycopg.Cursor[Any], told: Told, folded: Sequence[Agent]) -> None:
+    """Beside calls whose fold failed (table broken), under the name `agent NAME`; taken away when it can be folded again."""
+    cursor.execute(
+        "DELETE FROM safiri.broken b USING unnest(%s::text[], %s::text[]) AS a (tenant, name) "
+        "WHERE b.tenant = a.tenant AND b.call_sid = a.name",
+        ([tenant for tenant, _ in folded], [f"agent {name}" for _, name in folded]),
+    )
+    for tenant, agent, reason in sorted(told.broken):
+        cursor.execute(
+            "INSERT INTO safiri.broken (tenant, call_sid, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (tenant, f"agent {agent}", reason),
+        )
 
 
 def _write(cursor: psycopg.Cursor[Any], told: Told) -> None:

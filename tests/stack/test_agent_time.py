@@ -216,6 +216,44 @@ def test_of_conflicting_copies_the_first_received_stands(shared: Bench, agent: s
     shared.true()
 
 
+def wraps(bench: Bench, agent: str) -> list[str]:
+    return [line for line in shown(bench, agent) if "wrap_up" in line]
+
+
+def test_wrap_up_after_midnight_is_of_a_talk_that_was_told_later(shared: Bench, agent: str) -> None:
+    shared.project([*states(agent, "22:00 available"), *states(agent, "00:05 wrap_up,00:10 available", 1)])
+    assert wraps(shared, agent) == ["02 00:05-00:10 wrap_up"]
+    shared.project(talk(agent, f"{agent}-1", "23:50", "23:58"))
+    assert wraps(shared, agent) == [f"02 00:05-00:10 wrap_up {agent}-1"]
+
+
+def test_wrap_up_of_days_stays_that_of_its_talk(shared: Bench, agent: str) -> None:
+    shared.project([*states(agent, "23:58 wrap_up"), *states(agent, "10:00 offline", 6), *talk(agent, f"{agent}-2", "09:00", "09:10", 5)])
+    shared.project(talk(agent, f"{agent}-1", "23:50", "23:57"))
+    first, second = f"wrap_up {agent}-1", f"wrap_up {agent}-2"
+    want = [f"01 23:58-00:00 {first}", f"06 00:00-08:59 {first}", f"06 09:10-00:00 {second}", f"07 00:00-10:00 {second}"]
+    assert wraps(shared, agent) == want
+    shared.project(talk(agent, f"{agent}-3", "12:00", "12:05", 5))
+    assert wraps(shared, agent)[:3] == [*want[:2], f"06 09:10-11:59 {second}"]
+
+
+def test_a_day_of_which_nothing_is_known_any_more(shared: Bench, agent: str) -> None:
+    later, first = (state(agent, "09:00", "paused", day, event_id="same", received=at("00:00", 9 - day)) for day in (1, 3))
+    shared.project([*states(agent, "08:00 available"), later, *states(agent, "10:00 available", 2), *states(agent, "10:00 offline", 5)])
+    assert shown(shared, agent)[:3] == ["01 08:00-00:00 available", "02 00:00-09:00 available", "02 09:00-00:00 paused"]
+    shared.project([first])  # it was day 4, and day 2 says nothing: what day 1 says reaches further
+    assert shown(shared, agent)[1:4] == ["03 00:00-00:00 available", "04 00:00-09:00 available", "04 09:00-00:00 paused"]
+    assert [day for (day,) in shared.rows("SELECT extract(day FROM day)::int FROM live.agent_days WHERE agent = %s ORDER BY 1", agent)] == [
+        1,
+        3,
+        4,
+        6,
+    ]
+    (until,) = shared.rows("SELECT max(ended_at) FROM live.agent_intervals WHERE agent = %s AND day = '2026-07-01'", agent)
+    assert clock(until[0], "%d %H") == "03 00"
+    shared.true()
+
+
 def test_what_is_no_state_counts_for_nothing(shared: Bench, agent: str) -> None:
     shared.project([
         *states(agent, "08:00 available,09:00 offline"), state(agent, "08:10", "dancing"), state(agent, "08:15", "paused", lasts_ms="x"),
@@ -253,6 +291,23 @@ def test_nothing_is_written_where_nothing_changes(shared: Bench, agent: str) -> 
         )
     settle(shared.made[0])
     assert versions() == before
+
+
+def test_a_fold_that_fails_is_told_and_stops_nobody_else(shared: Bench, agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, real = f"{agent}-other", agent_fold.days
+
+    def fails(told: list[State], *more: Any, **options: Any) -> Any:
+        if any(one.reason == "poison" for one in told):
+            raise ValueError("a bug")
+        return real(told, *more, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(agent_fold, "days", fails)
+        shared.project([state(agent, "08:00", "paused", reason="poison"), *states(other, "08:00 paused")])
+    assert (shown(shared, agent), shown(shared, other)) == ([], ["01 08:00- paused"])
+    assert shared.rows("SELECT call_sid, reason FROM safiri.broken") == [(f"agent {agent}", "ValueError: a bug")]
+    shared.project(states(agent, "09:00 offline"))
+    assert (shown(shared, agent), shared.rows("SELECT * FROM safiri.broken")) == (["01 08:00-09:00 paused poison"], [])
 
 
 def live(bench: Bench) -> int:
