@@ -10,6 +10,7 @@ from calls.clock import Micros
 from calls.journey import BotResult, Journey, Leg, QueueVisit
 
 Key = tuple[bool, bool, int, str]
+NEVER: Micros = 1 << 62
 
 
 def attribute(journey: Journey) -> None:
@@ -17,12 +18,7 @@ def attribute(journey: Journey) -> None:
     waiting: list[Leg] = list(handled(journey))
     for leg in waiting:
         leg.cohort_at = leg.answered_at
-    free = list(waiting)
-    for visit in journey.queue_visits:
-        answerer = _answerer(visit, free)
-        if answerer is not None:
-            free.remove(answerer)
-            visit.agent, answerer.cohort_at, answerer.queue = answerer.agent, visit.entered_at, answerer.queue or visit.queue
+    _answered(journey.queue_visits, list(waiting))
     _menus(journey, waiting)
     for leg in waiting:
         for segment in leg.segments:
@@ -37,11 +33,32 @@ def handled(journey: Journey) -> Iterator[Leg]:
                 yield leg
 
 
+def _answered(visits: list[QueueVisit], free: list[Leg]) -> None:
+    """Each answer is used once: first by the visit during which it was given, then by one that nobody answered in time.
+
+    The second is for calls told by two clocks; it must not take the answer of a later visit.
+    """
+    entries = sorted(visit.entered_at for visit in visits)
+    unanswered = [visit for visit in visits if visit.outcome == "answered"]
+    for at_any_time in (False, True):
+        for visit in list(unanswered):
+            low, high = (-NEVER, NEVER) if at_any_time else _span(visit, entries)
+            answerer = _answerer(visit, [leg for leg in free if low <= (leg.answered_at or 0) < high])
+            if answerer is not None:
+                free.remove(answerer)
+                unanswered.remove(visit)
+                visit.agent, answerer.cohort_at, answerer.queue = answerer.agent, visit.entered_at, answerer.queue or visit.queue
+
+
+def _span(visit: QueueVisit, entries: list[Micros]) -> tuple[Micros, Micros]:
+    """From its entry until the caller's next entry into a queue after its end."""
+    following = bisect_right(entries, visit.left_at or 0)
+    return visit.entered_at, entries[following] if following < len(entries) else NEVER
+
+
 def _answerer(visit: QueueVisit, free: list[Leg]) -> Leg | None:
-    """The nearest answer for that queue, each answer used once; one by a named agent before one by nobody known."""
-    if visit.outcome != "answered" or visit.left_at is None:
-        return None
-    left = visit.left_at
+    """The nearest answer for that queue; one by a named agent before one by nobody known."""
+    left = visit.left_at or 0
 
     def distance(leg: Leg) -> Key:
         return leg.agent is None, leg.queue is None, abs((leg.answered_at or 0) - left), leg.leg

@@ -20,7 +20,7 @@ from calls.journey import Anomaly, Call, Durations, Journey, journey_id
 from calls.outcome import outcome_of, who_hung_up
 from calls.providers import PROVIDERS
 
-VERSION = 4  # of the fold's meaning: a change makes `safiri migrate` rebuild
+VERSION = 5  # of the fold's meaning: a change makes `safiri migrate` rebuild
 MOST_EVENTS = 10_000  # of one journey; later ones are kept and counted, but not folded
 NOT_THE_JOURNEYS = (UNREPORTED, PARTICIPANT)  # attributes that speak of one event only
 SKEW: Micros = 300_000_000  # a delivery that happened this much after we received it has another clock

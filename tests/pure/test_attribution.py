@@ -52,6 +52,34 @@ def test_each_answer_belongs_to_one_visit() -> None:
     assert [visit.agent for visit in journey.queue_visits] == ["amina", "baraka"]
 
 
+def test_an_answer_belongs_to_the_visit_during_which_it_was_given() -> None:
+    """Though a later one names the queue, or its agent, and the first does not."""
+    journey = given(BEGAN + """
+        +00:10 queue.entered queue=support
+        +00:20 queue.left queue=support reason=answered
+        +00:20 leg.answered leg=a kind=agent
+        +01:00 leg.ended leg=a
+        +01:00 queue.entered queue=support
+        +01:30 queue.left queue=support reason=answered
+        +01:31 leg.answered leg=b kind=agent agent=baraka queue=support
+        +02:00 leg.ended leg=b
+        +02:00 call.ended
+    """)  # fmt: skip
+    assert cohorts(journey) == [(None, "support", 10), ("baraka", "support", 60)]
+    assert [visit.agent for visit in journey.queue_visits] == [None, "baraka"]
+
+
+def test_an_answer_told_by_another_clock_still_belongs_to_the_only_visit() -> None:
+    journey = given(BEGAN + """
+        +00:10 queue.entered queue=support
+        +00:10 queue.left queue=support reason=answered
+        +00:09 leg.answered leg=a kind=agent agent=amina
+        +00:50 leg.ended leg=a
+        +00:50 call.ended
+    """)  # fmt: skip
+    assert cohorts(journey) == [("amina", "support", 10)]
+
+
 def test_an_answer_by_nobody_known_is_an_answer() -> None:
     journey = given(BEGAN + """
         +00:10 queue.entered queue=support
