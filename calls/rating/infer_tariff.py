@@ -32,8 +32,7 @@ class Shape(msgspec.Struct, frozen=True):
 
     def following(self, duration_s: int) -> int:
         """Increments after the first one in a call longer than `free_s`."""
-        found = -((self.free_s + self.first_s - duration_s) // self.next_s)
-        return found if found > self.least else self.least
+        return max(self.least, -((self.free_s + self.first_s - duration_s) // self.next_s))
 
     @property
     def minimum_s(self) -> int:
