@@ -16,6 +16,7 @@ import psycopg
 
 from calls.metrics.measures import MEASURES, Measure
 from calls.metrics.slots import COLUMNS, COUNTS, EDGES_S, LENGTHS
+from projections import generations
 
 TENANT = "default"
 DAYS = 90
@@ -66,7 +67,7 @@ def load(url: str, source: Path) -> None:
         connection.execute(f"SET search_path = {schema}")
         _copy(connection, schema, rows)
         connection.execute(_sums())
-        connection.execute("CLUSTER queue_slots USING queue_slots_pkey")  # as after a rebuild
+        generations.lay_out(connection, "queue_slots")  # as after a rebuild
         for table in ("queue_visits", "queue_slots"):
             connection.execute(f"VACUUM (FREEZE, ANALYZE) {table}")
         connection.execute("CHECKPOINT")

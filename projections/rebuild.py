@@ -151,12 +151,11 @@ class Rebuild:
             return agent_fold.fold_agents(cursor, self.n, configurations(cursor))
 
     def _settle(self) -> None:
-        """A queue's sums lie beside each other (a long time of one queue is few pages), and the planner knows the tables, before anybody
-        reads them."""
+        """Sums are laid out for readers, and the planner knows the tables, before anybody reads them."""
         if self.calls <= BATCH:
             return
         for aggregate in AGGREGATES:
-            self.connection.execute(f"CLUSTER g{self.n}.{aggregate.name} USING {aggregate.name}_pkey")
+            generations.lay_out(self.connection, f"g{self.n}.{aggregate.name}")
         for table in generations.TABLES:
             self.connection.execute(f"ANALYZE g{self.n}.{table.name}")
 
