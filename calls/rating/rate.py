@@ -90,7 +90,7 @@ def _by(rules: Rules, leg: RatedLeg, *, zone: ZoneInfo, place: int) -> _Priced |
         return priced
     billable_ms = max(billable_ms, rule.minimum_s * 1000)
     since = (begins or 0) + rule.free_s * 1_000_000
-    runs = _steady(first, billable_ms) if not first.timed else _crossing(candidates, billable_ms, since=since, zone=zone)
+    runs = _steady(first, billable_ms) if not candidates[0].timed else _crossing(candidates, billable_ms, since=since, zone=zone)
     if runs is None:
         return None
     _add_up(priced, runs)

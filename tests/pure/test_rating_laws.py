@@ -6,6 +6,7 @@ from datetime import date
 from fractions import Fraction
 from itertools import accumulate
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +45,11 @@ def maybe(strategy: st.SearchStrategy) -> st.SearchStrategy:
     return st.none() | strategy
 
 
+def seldom(strategy: st.SearchStrategy) -> st.SearchStrategy:
+    """Rules that ask for much cover nothing, and then nothing is compared."""
+    return st.integers(0, 7).flatmap(lambda drawn: st.none() if drawn else strategy)
+
+
 spans = st.tuples(st.integers(0, 95), st.integers(1, 95)).map(lambda pair: (pair[0] * 15, pair[0] * 15 + pair[1] * 15))
 days = st.sets(st.integers(0, 6), min_size=1).map(lambda found: tuple(sorted(found)))
 dates = st.sets(st.integers(date(2026, 3, 19).toordinal(), date(2026, 4, 10).toordinal()), min_size=1, max_size=6).map(
@@ -63,17 +69,18 @@ def steps(draw: st.DrawFn) -> tuple[Step, ...]:
 
 
 @st.composite
-def appliances(draw: st.DrawFn, timed: bool) -> Applies:
-    sip = draw(maybe(st.booleans()))
+def appliances(draw: st.DrawFn) -> Applies:
+    timed = draw(st.booleans())
+    sip = draw(seldom(st.booleans()))
     return Applies(
-        direction=draw(maybe(st.sampled_from(DIRECTIONS))),
-        kind=draw(maybe(st.sampled_from(KINDS[:2]))),
+        direction=draw(seldom(st.sampled_from(DIRECTIONS))),
+        kind=draw(seldom(st.sampled_from(KINDS[:2]))),
         prefix=None if sip else draw(maybe(st.sampled_from(PREFIXES))),
         sip=sip,
-        own=draw(maybe(st.just((OWN[0],)))) if draw(st.booleans()) else None,
-        time_of_day=draw(maybe(spans)) if timed else None,
-        weekday=draw(maybe(days)) if timed else None,
-        date=draw(maybe(dates)) if timed and draw(st.booleans()) else None,
+        own=draw(seldom(st.just((OWN[0],)))),
+        time_of_day=draw(spans) if timed else None,
+        weekday=draw(seldom(days)),
+        date=draw(seldom(dates)),
     )
 
 
@@ -81,7 +88,7 @@ def appliances(draw: st.DrawFn, timed: bool) -> Applies:
 def rules(draw: st.DrawFn) -> Rule:
     return Rule(
         steps=draw(steps()),
-        applies=draw(appliances(draw(st.booleans()))),
+        applies=draw(appliances()),
         setup_minor=draw(st.sampled_from([0, 0, 7, 500])),
         free_s=draw(st.sampled_from([0, 0, 5, 40])),
         minimum_s=draw(st.sampled_from([0, 0, 30])),
@@ -108,15 +115,15 @@ standings = st.builds(
 
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
-    begins = sorted(draw(st.sets(st.integers(-5, 5), min_size=1, max_size=3)))
+    begins = sorted(draw(st.sets(st.integers(-8, 5), min_size=1, max_size=3)))
     versions = tuple(
         Version(
             str(place),
             FIRST_DAY + begin * 86_400 * SECOND,
-            tuple(draw(st.lists(rules(), max_size=5))),
+            (*draw(st.lists(rules(), max_size=4)), *draw(st.lists(st.builds(Rule, steps()), max_size=1))),
             draw(TEXT),
             tuple(draw(st.lists(standings, max_size=1))),
-            draw(maybe(st.integers(-5, 5).map(lambda day: FIRST_DAY + day * 86_400 * SECOND))),
+            draw(seldom(st.integers(-5, 5).map(lambda day: FIRST_DAY + day * 86_400 * SECOND))),
         )
         for place, begin in enumerate(begins)
     )
@@ -127,9 +134,7 @@ def plans(draw: st.DrawFn) -> Plan:
 @st.composite
 def legs(draw: st.DrawFn) -> RatedLeg:
     started = FIRST_DAY + draw(st.integers(-7 * 86_400, 16 * 86_400)) * SECOND + draw(st.sampled_from([0, 0, 1, 999_999]))
-    talk_ms = draw(
-        maybe(st.integers(0, 400).map(lambda s: s * 1000) | st.integers(0, 20_000) | st.integers(0, 3 * 3600).map(lambda s: s * 1000))
-    )
+    talk_ms = draw(maybe(st.integers(0, 400).map(lambda s: s * 1000) | st.integers(0, 20_000)))
     ring_ms = draw(st.integers(0, 60_000))
     return RatedLeg(
         direction=draw(st.sampled_from(DIRECTIONS)),
@@ -146,13 +151,31 @@ def legs(draw: st.DrawFn) -> RatedLeg:
     )
 
 
+@st.composite
+def crossings(draw: st.DrawFn) -> tuple[Plan, list[RatedLeg]]:
+    """Calls of up to three hours round the hours at which one rule gives way to another."""
+    hours = st.tuples(st.integers(0, 23), st.integers(1, 9)).map(lambda pair: (pair[0] * 60, (pair[0] + pair[1]) * 60))
+    coarse = steps().filter(lambda found: all(step.increment_s > 1 for step in found))
+    timed = [
+        msgspec.structs.replace(rule, steps=draw(coarse), applies=Applies(time_of_day=draw(hours), weekday=draw(seldom(days))))
+        for rule in draw(st.lists(rules(), min_size=1, max_size=4))
+    ]
+    covering = [Rule(draw(coarse))] if draw(st.integers(0, 3)) else []
+    zone = draw(st.sampled_from(["UTC", "Africa/Nairobi", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]))
+    several = []
+    for _ in range(2):
+        leg = draw(legs())
+        at = FIRST_DAY + draw(st.integers(0, 16 * 24)) * 3600 * SECOND - draw(st.integers(0, 3600)) * SECOND
+        talk_ms = draw(st.integers(0, 10_800_000))
+        several.append(msgspec.structs.replace(leg, started_at=at, answered_at=at + leg.ring_ms * 1000, talk_ms=talk_ms, received_at=None))
+    return Plan("any", "KES", (Version("1", 0, (*timed, *covering)),), zone), several
+
+
 def told(charge: Charge) -> tuple:
     return (charge.amount_minor, charge.tax_minor, charge.version, charge.rule, charge.working, charge.why)
 
 
-@settings(max_examples=300, deadline=None)
-@given(plans(), st.lists(legs(), min_size=1, max_size=4))
-def test_integers_come_to_what_fractions_come_to(plan: Plan, several: list[RatedLeg]) -> None:
+def agree(plan: Plan, several: list[RatedLeg]) -> None:
     fast = rate(plan, several, zone="Asia/Kathmandu")
     assert list(map(told, fast)) == list(map(told, rate_plainly(plan, several, zone="Asia/Kathmandu")))
     for charge in fast:
@@ -162,6 +185,18 @@ def test_integers_come_to_what_fractions_come_to(plan: Plan, several: list[Rated
             assert sum((exact for _, exact in charge.working), Fraction(0)) == charge.amount_minor
             assert [Fraction(line.text()) for line in charge.lines] == [exact for _, exact in charge.working]
             assert 0 <= (charge.tax_minor or 0) <= charge.amount_minor
+
+
+@settings(max_examples=250, deadline=None)
+@given(plans(), st.lists(legs(), min_size=1, max_size=4))
+def test_integers_come_to_what_fractions_come_to(plan: Plan, several: list[RatedLeg]) -> None:
+    agree(plan, several)
+
+
+@settings(max_examples=60, deadline=None)
+@given(crossings())
+def test_integers_come_to_what_fractions_come_to_across_borders_of_time(given_: tuple[Plan, list[RatedLeg]]) -> None:
+    agree(*given_)
 
 
 @settings(max_examples=60, deadline=None)
