@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from api import desk, flows, health, journeys, problems, prometheus, schemas
+from api import desk, flows, health, journeys, problems, prometheus, schemas, tariffs
 from api.analytics.invariants import Watch
 from api.analytics.invariants import router as invariants
 from api.analytics.routes import router as metrics
@@ -62,7 +62,8 @@ def build(
     state.exports = Exports(addresses["database"], settings.data_dir / "exports")
     state.floor = Floor(settings, addresses["database"], public=settings.public_url or addresses["http"])
     problems.add(app)
-    for router in (*routers, health.router, prometheus.router, journeys.router, flows.router, desk.router, exports, metrics, invariants):
+    own = (health.router, prometheus.router, journeys.router, flows.router, desk.router, exports, metrics, invariants, tariffs.router)
+    for router in (*routers, *own):
         app.include_router(router)
     _describe(app)
     return app
@@ -83,7 +84,7 @@ def _describe(app: FastAPI) -> None:
         document = made()
         document["paths"].update(described.PATHS)
         components = document.setdefault("components", {})
-        components.setdefault("schemas", {}).update(schemas.SCHEMAS | SCHEMAS)
+        components.setdefault("schemas", {}).update(schemas.SCHEMAS | SCHEMAS | tariffs.SCHEMAS)
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: `safiri keys create`."}}
         return document
 

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "calls": ("cli.calls", "command", "List journeys."),
     "export": ("cli.export", "command", "A whole dataset as CSV, NDJSON or Parquet."),
     "invariants": ("cli.invariants", "command", "Check the laws that the numbers obey."),
+    "infer-tariff": ("cli.infer_tariff", "command", "The tariff behind what calls were charged, as a rate plan."),
     "tail": ("cli.tail", "command", "Follow calls as they come."),
     "lag": ("cli.lag", "command", "What is not yet projected."),
     "quarantine": ("cli.quarantine", "command", "What could not be understood, why, and again."),

@@ -32,6 +32,15 @@ class Line(NamedTuple):
     direction: Direction | None = None
 
 
+def decoded(body: bytes) -> str:
+    """The text of a file, without a byte order mark. Raises Faults where it is not UTF-8."""
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as why:
+        line = body.count(b"\n", 0, why.start) + 1
+        raise Faults([(f"line {line}", "is no UTF-8: save the file as CSV in UTF-8")]) from None
+
+
 def read(text: str) -> list[Line]:
     """The lines of a CSV; empty ones are passed over. Raises Faults that name line and column, at most MOST_FAULTS of them."""
     rows = csv.reader(text.removeprefix("\ufeff").splitlines(keepends=True), skipinitialspace=True)

@@ -1,0 +1,87 @@
+"""POST /v1/tariff-inference: which tariff explains what calls were charged. Nothing is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from api import schemas
+from api.auth import Reader
+from calls.faults import Faults
+from calls.rating.infer import Inferred, infer
+from calls.rating.infer_read import decoded, read
+from runtime.problems import FieldError, Refused, invalid
+
+LARGEST = 64 << 20
+CURRENCY = "KES"
+_PARAMETERS: list[schemas.Schema] = [
+    {"name": "currency", "in": "query", "schema": {"type": "string", "pattern": "^[A-Z]{3}$", "default": CURRENCY},
+     "description": "The currency of the plans."},
+]  # fmt: skip
+_ROUTE = schemas.answer("TariffInference", parameters=_PARAMETERS, errors=(400, 401, 403, 413, 422))
+_ROUTE["openapi_extra"]["requestBody"] = {
+    "required": True,
+    "content": {"text/csv": {"schema": schemas.TEXT, "example": "duration_s,charge_minor\n60,300\n61,305\n"}},
+}
+SCHEMAS: dict[str, schemas.Schema] = {
+    "TariffInference": schemas.object_of({
+        "rules": schemas.list_of(schemas.object_of({
+            "plan_toml": schemas.TEXT, "exceptions": schemas.list_of(schemas.object_of({"line": schemas.COUNT})),
+        })),
+        "tell_apart_s": schemas.MAYBE_MS,
+    }),
+}  # fmt: skip
+router = APIRouter(tags=["money"])
+
+
+@router.post("/v1/tariff-inference", **_ROUTE)
+async def infer_tariff(request: Request, grant: Reader) -> Response:
+    """The rules that explain the lines of a CSV, best first; or the one that explains the most, with its exceptions."""
+    currency = _currency(request.query_params.multi_items())
+    body = await _body(request)
+    found = await asyncio.to_thread(inferred, body, currency)
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+def inferred(body: bytes, currency: str = CURRENCY) -> Inferred:
+    """What the CSV in `body` says. Refused 422 with every line and column that cannot be read."""
+    try:
+        lines = read(decoded(body))
+    except Faults as error:
+        errors: list[FieldError] = [{"field": field, "detail": detail} for field, detail in error.faults]
+        raise Refused(422, "Invalid request", str(error), errors=errors) from None
+    return infer(lines, currency=currency)
+
+
+def known_currency(given: str) -> str:
+    """The same. Refused 422 where it is no currency."""
+    if not re.fullmatch("[A-Z]{3}", given):
+        raise invalid("currency", "must be the three capital letters of a currency, such as KES")
+    return given
+
+
+def _currency(items: Iterable[tuple[str, str]]) -> str:
+    found = CURRENCY
+    for name, value in items:
+        if name != "currency":
+            raise invalid(name, "is no parameter here: currency alone is")
+        found = known_currency(value)
+    return found
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST:
+                raise Refused(413, "Too large", f"at most {LARGEST >> 20} MiB: a few hundred calls of different lengths say as much")
+    except ClientDisconnect:
+        raise Refused(400, "Incomplete", "the body ended early") from None
+    return bytes(body)
