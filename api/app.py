@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from api import desk, flows, health, journeys, problems, prometheus, schemas, tariffs
+from api import desk, flows, health, journeys, problems, prometheus, rates, schemas, tariffs
 from api.analytics.invariants import Watch
 from api.analytics.invariants import router as invariants
 from api.analytics.routes import router as metrics
@@ -62,7 +62,18 @@ def build(
     state.exports = Exports(addresses["database"], settings.data_dir / "exports")
     state.floor = Floor(settings, addresses["database"], public=settings.public_url or addresses["http"])
     problems.add(app)
-    own = (health.router, prometheus.router, journeys.router, flows.router, desk.router, exports, metrics, invariants, tariffs.router)
+    own = (
+        health.router,
+        prometheus.router,
+        journeys.router,
+        flows.router,
+        desk.router,
+        exports,
+        metrics,
+        invariants,
+        tariffs.router,
+        rates.router,
+    )
     for router in (*routers, *own):
         app.include_router(router)
     _describe(app)
@@ -84,7 +95,7 @@ def _describe(app: FastAPI) -> None:
         document = made()
         document["paths"].update(described.PATHS)
         components = document.setdefault("components", {})
-        components.setdefault("schemas", {}).update(schemas.SCHEMAS | SCHEMAS | tariffs.SCHEMAS)
+        components.setdefault("schemas", {}).update(schemas.SCHEMAS | SCHEMAS | tariffs.SCHEMAS | rates.SCHEMAS)
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: `safiri keys create`."}}
         return document
 
