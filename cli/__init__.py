@@ -40,6 +40,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "calls": ("cli.calls", "command", "List journeys."),
     "export": ("cli.export", "command", "A whole dataset as CSV, NDJSON or Parquet."),
     "invariants": ("cli.invariants", "command", "Check the laws that the numbers obey."),
+    "rate": ("cli.rate", "command", "What legs cost under a rate plan, line by line."),
+    "plans": ("cli.plans", "command", "List, show and check rate plans."),
     "infer-tariff": ("cli.infer_tariff", "command", "The tariff behind what calls were charged, as a rate plan."),
     "tail": ("cli.tail", "command", "Follow calls as they come."),
     "lag": ("cli.lag", "command", "What is not yet projected."),

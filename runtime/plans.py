@@ -37,17 +37,21 @@ def plan_named(name: str) -> Plan:
 def plan_in(file: Path) -> Plan:
     """The plan in a TOML file; its name is the file's. Raises Refused with every fault."""
     try:
+        return parse(text_of(file), name=file.stem)
+    except Faults as faults:
+        raise refused(faults, "Invalid plan") from None
+
+
+def text_of(file: Path) -> str:
+    """What stands in the file of a plan. Raises Refused where it cannot be read."""
+    try:
         if file.stat().st_size > LARGEST:
             raise Refused(413, "Too large", f"{file}: a plan has at most {LARGEST} bytes")
-        text = file.read_text("utf-8")
+        return file.read_text("utf-8-sig")
     except OSError as error:
         raise Refused(422, "Unreadable", f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Refused(422, "Unreadable", f"{file}: is no UTF-8 text") from None
-    try:
-        return parse(text.removeprefix("\ufeff"), name=file.stem)
-    except Faults as faults:
-        raise refused(faults, "Invalid plan") from None
 
 
 def refused(faults: Faults, title: str) -> Refused:
