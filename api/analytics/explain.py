@@ -132,7 +132,8 @@ def _listed(connection: sa.Connection, asked: _Asked, value: Value, *, journey_i
     if journey_id is not None and not page and after is None:
         scope = scope_of(asked.question, asked.whole, through=asked.known.through, cell=asked.group)
         cell = Cell(asked.whole, asked.keys)
-        document["why"] = why_not(connection, sides, scope, journey_id=journey_id, cell=cell, telling=asked.telling)
+        extreme = value.numerator if METRICS[explanation.metric].kind in ("max", "quantile") and value.value is not None else None
+        document["why"] = why_not(connection, sides, scope, journey_id=journey_id, cell=cell, telling=asked.telling, extreme=extreme)
     return document
 
 

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from api.analytics.contributions import Candidate, Part, of_journey
 from api.analytics.statements import Scope
 from calls.clock import Micros
-from calls.ladder import plain
+from calls.ladder import plain, spoken
 from calls.metrics.measures import MEASURES
 from calls.metrics.question import Grid
-from calls.metrics.reasons import NOTHING, Telling, fails, told
+from calls.metrics.reasons import NOTHING, Share, Telling, added, fails, told
 
 MOST = 5  # facts that are spoken of
 _KINDS = ("kind", "state")
@@ -26,15 +26,21 @@ class Cell(msgspec.Struct, frozen=True):
     keys: frozenset[int]
 
 
-def why_not(connection: sa.Connection, asked: list[Part], scope: Scope, *, journey_id: str, cell: Cell, telling: Telling) -> str:
-    """A sentence for each fact of the journey that could have been counted; one where there is none."""
+def why_not(
+    connection: sa.Connection, asked: list[Part], scope: Scope, *, journey_id: str, cell: Cell, telling: Telling, extreme: int | None = None
+) -> str:
+    """A sentence for each fact of the journey that could have been counted; one where there is none.
+
+    `extreme`: what a maximum or percentile came to, which is the wait of some visits only.
+    """
     if not asked:
         return "nothing is counted yet for this metric"
     found: list[str] = []
     for part in asked:
         candidates = _likely(part, of_journey(connection, part, scope, journey_id=journey_id))
         sentences = [
-            f"{told(one.fact, telling)}: {'; '.join(_reasons(part, one, scope=scope, cell=cell, telling=telling))}" for one in candidates
+            f"{told(one.fact, telling)}: {'; '.join(_reasons(part, one, scope=scope, cell=cell, telling=telling, extreme=extreme))}"
+            for one in candidates
         ]
         found += sentences or [NOTHING[part.source]]
     more = f" (and {len(found) - MOST} more)" if len(found) > MOST else ""
@@ -42,17 +48,27 @@ def why_not(connection: sa.Connection, asked: list[Part], scope: Scope, *, journ
 
 
 def _likely(part: Part, candidates: list[Candidate]) -> list[Candidate]:
-    """Talk alone where there is talk, and a wrap-up where there is one: nobody asks why a hold is no talk."""
+    """Talk alone where there is talk, and a wrap-up where there is one: nobody asks why a hold is no talk, or a ringing."""
+    candidates = [one for one in candidates if one.fact.state != "ring"]
     right = [one for one in candidates if all(passed for test, passed in one.passed.items() if test.field in _KINDS)]
     several = len({test for one in candidates for test in one.passed if test.field in _KINDS}) > 1
     return right if right and not several else candidates
 
 
-def _reasons(part: Part, one: Candidate, *, scope: Scope, cell: Cell, telling: Telling) -> list[str]:
+def _reasons(part: Part, one: Candidate, *, scope: Scope, cell: Cell, telling: Telling, extreme: int | None) -> list[str]:
     found = [*_elsewhere(one, scope), *_untested(part, one, telling), *_at_another_time(part, one, cell=cell, telling=telling)]
-    return found or [
-        "what it adds and what it takes away come to 0" if one.fact.ms or part.source != "stretches" else "it lasted no millisecond"
-    ]
+    return found or [_nothing(part, one, telling=telling, extreme=extreme)]
+
+
+def _nothing(part: Part, one: Candidate, *, telling: Telling, extreme: int | None) -> str:
+    """It is looked at, and adds nothing all the same."""
+    if extreme is not None:
+        return f"it is among those asked for, but the value is {spoken(extreme)} and stands for visits that waited just so long"
+    if part.source != "visits":
+        return "it lasted no millisecond"
+    passed = [term for term in part.terms if all(one.passed[test] for test in MEASURES[term.measure].tests)]
+    both = [Share(term.measure, term.sign * (1 if MEASURES[term.measure].adds == "one" else one.fact.ms)) for term in passed]
+    return f"{added(one.fact, both, telling)}, which comes to 0" if one.fact.ms or len(both) > 1 else "it waited no millisecond"
 
 
 def _elsewhere(one: Candidate, scope: Scope) -> Iterator[str]:

@@ -67,7 +67,7 @@ class Telling(msgspec.Struct, frozen=True):
 
 def why(fact: Fact, shares: list[Share], telling: Telling) -> str:
     """`waited 12.0 s in queue PS, entered 2026-09-01 10:00:05, answered by KAZAV: counts 1 as answered, in the interval of its entry`."""
-    return f"{told(fact, telling)}: {', '.join(_share(one, fact, telling) for one in shares)}, {_where(fact, telling)}"
+    return f"{told(fact, telling)}: {added(fact, shares, telling)}, {_where(fact, telling)}"
 
 
 def told(fact: Fact, telling: Telling) -> str:
@@ -105,7 +105,8 @@ def _stretch(fact: Fact, telling: Telling) -> str:
 
 def _agent(fact: Fact, telling: Telling) -> str:
     reason = f" ({plain(fact.reason)})" if fact.reason else ""
-    return f"{plain(fact.agent or '?')} was {words(fact.state)}{reason} for {spoken(fact.ms)}, {_span(fact, telling)}"
+    what = {"hold": "holding a caller", "wrap_up": "wrapping up"}.get(fact.state or "", words(fact.state))
+    return f"{plain(fact.agent or '?')} was {what}{reason} for {spoken(fact.ms)}, {_span(fact, telling)}"
 
 
 def _shift(fact: Fact, telling: Telling) -> str:
@@ -127,6 +128,11 @@ def words(name: str | None) -> str:
 # ---------------------------------------------------------------- how it is counted
 
 
+def added(fact: Fact, shares: list[Share], telling: Telling) -> str:
+    """`counts 1 as abandoned, takes away 1 as abandoned within 5.0 s`."""
+    return ", ".join(_share(one, fact, telling) for one in shares)
+
+
 def _share(share: Share, fact: Fact, telling: Telling) -> str:
     verb = ("counts" if MEASURES[share.measure].adds == "one" else "adds") if share.amount > 0 else "takes away"
     much = str(abs(share.amount)) if MEASURES[share.measure].adds == "one" else spoken(abs(share.amount))
@@ -145,7 +151,8 @@ def _where(fact: Fact, telling: Telling) -> str:
         case "split":
             return "the part of it within the interval"
         case "threshold":
-            return f"in the interval in which it ended or had waited {spoken(telling.threshold_ms('threshold_s', fact.queue))}"
+            threshold = telling.threshold_ms("threshold_s", fact.queue)
+            return "in the interval of its end" if fact.ms <= threshold else f"in the interval in which it had waited {spoken(threshold)}"
         case "start":
             return f"in the interval of {_start(fact, telling)}"
         case "first":

@@ -202,7 +202,14 @@ MISSING: list[tuple[str, str, dict[str, Any], list[str]]] = [
     ("quick", "bot.contained", {}, ["no bot took part as counted here"]),
     ("quick", "calls.transferred", {}, ["fewer than two people answered"]),
     ("quick", "cost.charged", {}, ["nothing is counted yet for this metric"]),
-    ("brief", "abandonment.adjusted", {"side": "denominator"}, ["what it adds and what it takes away come to 0"]),
+    (
+        "brief",
+        "abandonment.adjusted",
+        {"side": "denominator"},
+        ["counts 1 as offered, takes away 1 as abandoned within 5.0 s, which comes to 0"],
+    ),
+    ("quick", "queue.wait_max", {"outcome": "answered"}, ["the value is 50.0 s and stands for visits that waited just so long"]),
+    ("quick", "handle.hold", {}, ["it is talk, and counted is hold"]),
 ]
 
 
@@ -212,6 +219,12 @@ def test_a_call_that_is_not_in_it_says_why(numbers: Numbers, sid: str, metric: s
     assert told["contributions"] == []
     for words in want:
         assert words in told["why"]
+
+
+def test_where_it_is_counted_by_threshold_is_said_as_it_was(numbers: Numbers) -> None:
+    for sid, words in (("quick", "in the interval of its end"), ("slow", "in the interval in which it had waited 20.0 s")):
+        (told,) = numbers.explain("queue.answered", journey_id=sid, attribution="threshold")["contributions"]
+        assert told["why"].endswith(words)
 
 
 def test_a_call_that_is_in_it_is_found_by_any_of_its_ids(numbers: Numbers) -> None:
