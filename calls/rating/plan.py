@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from itertools import pairwise
+from math import lcm
 
 from calls.faults import Faults
 from calls.rating.read_rule import rule, standing
@@ -18,6 +19,7 @@ __all__ = ["Applies", "Faults", "Plan", "Rule", "Standing", "Step", "Tax", "Vers
 
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _LONGEST_NAME = 64
+_LARGEST_DENOMINATOR = 10**60  # amounts are integers over it; far beyond any published price
 
 
 def parse(given: str | Mapping[str, object], *, name: str = "") -> Plan:
@@ -61,10 +63,13 @@ def _version(table: Table) -> Version:
     if "version" in table.raw and table.raw["version"] == "":
         table.fault("version", 'must not be empty: write a name such as "2026-06"')
     begins = 0 if table.missing("valid_from", "since when it is in force, such as 2026-06-01T00:00:00Z") else table.time("valid_from")
+    rules = tuple(rule(one) for one in table.tables("rules"))
+    if lcm(*(step.rate_minor.denominator for one in rules for step in one.steps)) > _LARGEST_DENOMINATOR:
+        table.fault("rules", "their rates have no common denominator below 10^60: write them as simpler fractions")
     return Version(
         version=name,
         valid_from=begins,
-        rules=tuple(rule(one) for one in table.tables("rules")),
+        rules=rules,
         evidence=table.text("evidence"),
         standing=tuple(standing(one) for one in table.tables("standing")),
         appended_at=table.time("appended_at") if "appended_at" in table.raw else None,
