@@ -105,13 +105,13 @@ def enter(cursor: psycopg.Cursor[Any]) -> tuple[int, bool]:
     cursor.execute("SELECT n, state, fingerprint FROM safiri.generations WHERE state IN ('live', 'building')")
     found = {state: (n, made) for n, state, made in cursor.fetchall()}
     n, made = found["live"]
-    if made != _ours():
+    if made != _ours(VERSION, agents.VERSION):
         raise Retry("the tables are of another version of Safiri: run `safiri migrate` with the newer one, and start that everywhere")
     return n, "building" in found
 
 
 @cache
-def _ours() -> str:
+def _ours(_fold: int, _agents: int) -> str:
     return fingerprint()
 
 

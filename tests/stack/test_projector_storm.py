@@ -96,7 +96,7 @@ def test_postgres_that_ends_a_connection_is_tried_again(bench: Bench) -> None:
 
 def test_a_commit_that_failed_is_forgotten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a rolled back batch had learned is not remembered."""
-    from projections import project
+    from projections import bookkeeping
 
     log = bench.log(story("+0 call.started\n+1 call.answered\n+9 call.ended"))
     projector = bench.projector()
@@ -106,7 +106,7 @@ def test_a_commit_that_failed_is_forgotten(bench: Bench, monkeypatch: pytest.Mon
         raise psycopg.errors.DeadlockDetected
 
     with monkeypatch.context() as patched:
-        patched.setattr(project, "_count", fails)
+        patched.setattr(bookkeeping, "count", fails)
         with pytest.raises(Retry):
             projector.project(log[1:2])
     projector.project(log[1:])
