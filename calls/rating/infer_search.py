@@ -12,17 +12,18 @@ from collections.abc import Iterator, Sequence
 from math import gcd
 
 from calls.rating.infer_shapes import Point, shapes
-from calls.rating.infer_tariff import SIXTY, Shape, Tariff, cell, distinct
+from calls.rating.infer_tariff import SIXTY, Shape, Tariff, cell, distinct, odd_amount
 from calls.rating.terms import ROUNDINGS, Rounding
 
 MOST = 20
 """So many rules are told. Where there are more, the lines say too little, and the plainest come first."""
-MOST_KEPT = 400
-MOST_RATES = 400
+MOST_KEPT = 200
+MOST_RATES = 50
 AT_ONCE = 240
 """So many points are searched with; what the others say is checked afterwards, and those that speak against a find join."""
 SHORT_S = 90
 FINE = 10**6
+FEW = 24
 
 
 def explaining(points: Sequence[Point], *, percents: Sequence[int] = (0,)) -> list[Tariff]:
@@ -34,7 +35,7 @@ def explaining(points: Sequence[Point], *, percents: Sequence[int] = (0,)) -> li
         return []
     chosen = sample(points, AT_ONCE)
     while True:
-        found = sorted(_found(chosen, percents), key=lambda one: one.oddness)
+        found = _found(chosen, percents)
         against = {point for one in found if (point := first_against(one, points)) is not None}
         if not against:
             return distinct(found, MOST)
@@ -63,11 +64,31 @@ def first_against(tariff: Tariff, points: Sequence[Point]) -> Point | None:
 
 
 def _found(points: Sequence[Point], percents: Sequence[int]) -> list[Tariff]:
-    """The plainest MOST_KEPT."""
-    counted = [(shape, of) for shape in shapes(points) if (of := _counted(shape, points)) is not None and _straight(of)]
+    """The plainest MOST_KEPT or fewer, plainest first. Odd shapes are looked at where the plain ones leave room."""
     cells = [Cells(points, percent) for percent in percents]
-    every = (one for shape, of in counted for each in cells for one in _of_shape(shape, of, each))
-    return heapq.nsmallest(MOST_KEPT, every, key=lambda one: one.oddness)
+    plain, odd = shapes(points)
+    found = _plainest(plain, points, cells)
+    if len(distinct(found, MOST)) < MOST:
+        found += _plainest(odd, points, cells)
+    return sorted(found, key=lambda one: one.oddness)
+
+
+def _plainest(candidates: Sequence[Shape], points: Sequence[Point], cells: Sequence[Cells]) -> list[Tariff]:
+    """The plainest MOST_KEPT: of the shapes in the order of their own oddness, until no further one can be plainer."""
+    few = sample(points, FEW)
+    kept: list[tuple[int, int, Tariff]] = []  # a heap: the oddest first, of equals the latest
+    serial = 0
+    for shape in sorted(candidates, key=lambda one: one.oddness):
+        below = -kept[0][0] if len(kept) == MOST_KEPT else 1 << 60
+        if shape.oddness >= below:
+            break
+        if not _straight(_counted(shape, few)) or not _straight(of := _counted(shape, points)):
+            continue
+        for each in cells:
+            for one in _of_shape(shape, of or {}, each, below=below):
+                serial += 1
+                (heapq.heappushpop if len(kept) == MOST_KEPT else heapq.heappush)(kept, (-one.oddness, -serial, one))
+    return [one for _, _, one in sorted(kept, reverse=True)]
 
 
 class Cells:
@@ -84,12 +105,14 @@ class Cells:
         }
 
 
-def _of_shape(shape: Shape, counted: dict[int, int], cells: Cells) -> Iterator[Tariff]:
+def _of_shape(shape: Shape, counted: dict[int, int], cells: Cells, *, below: int) -> Iterator[Tariff]:
     if not counted:  # every call was free
         yield Tariff(shape, 0, 0, "half_up", cells.percent)
         return
     loose = [(n, *cells.loose[charge]) for n, charge in counted.items()]
     for rate in _rates(shape, loose):
+        if shape.oddness + odd_amount(rate) >= below:
+            continue
         step = rate * shape.next_s
         if max(low - n * step for n, low, _ in loose) > min(high - n * step for n, _, high in loose):
             continue
@@ -108,10 +131,10 @@ def _counted(shape: Shape, points: Sequence[Point]) -> dict[int, int] | None:
     return found
 
 
-def _straight(counted: dict[int, int]) -> bool:
+def _straight(counted: dict[int, int] | None) -> bool:
     """Whether the charges can lie on a line at all, whatever the rate: between two of them roundings add up to less than one unit."""
-    if len(counted) < 3:
-        return True
+    if counted is None or len(counted) < 3:
+        return counted is not None
     points = list(counted.items())
     least, most = 0, FINE * (max(counted.values()) + 1)
     for n, charge in (points[0], points[-1], points[len(points) // 2]):
@@ -129,14 +152,21 @@ def _rates(shape: Shape, loose: Sequence[tuple[int, int, int]]) -> range:
     (n, low, high), (m, lower, higher) = loose[0], loose[-1]
     if n == m:  # one price: any rate, so the one that the first increment has as well
         seconds = shape.first_s + n * shape.next_s
-        return range(max(0, -(-low // seconds)), min(high // seconds, low // seconds + MOST_RATES) + 1)
+        return _round_ones(-(-low // seconds), high // seconds)
     seconds = (m - n) * shape.next_s
     least, most = max(0, -((high - lower) // seconds)), (higher - low) // seconds
     for k, under, over in loose[1:-1] if most - least > SIXTY else ():
         if k > n:
             least = max(least, -((high - under) // ((k - n) * shape.next_s)))
             most = min(most, (over - low) // ((k - n) * shape.next_s))
-    return range(least, min(most, least + MOST_RATES) + 1)
+    return _round_ones(least, most)
+
+
+def _round_ones(least: int, most: int) -> range:
+    """From `least` to `most`; where these are more than MOST_RATES, the round ones among them: the lines do not tell them apart."""
+    least = max(0, least)
+    unit = next((unit for unit in (1, 5, 10, 50, 100) if most - least < MOST_RATES * unit), 1000)
+    return range(-(-least // unit) * unit, most + 1, unit)
 
 
 def _of_rate(shape: Shape, counted: dict[int, int], cells: Cells, *, step: int) -> Iterator[Tariff]:

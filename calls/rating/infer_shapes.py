@@ -12,7 +12,6 @@ FREE = range(61)
 MINIMA = (*range(61), 90, 120, 180, 300)
 ROUND_FREE = (0, 1, 2, 3, 5, 6, 10, 15, 20, 30, 60)
 ROUND_MINIMA = (0, 6, 10, 15, 20, 30, 45, 60, 90, 120)
-MOST_PAIRS = 300
 
 
 class Point(NamedTuple):
@@ -23,16 +22,19 @@ class Point(NamedTuple):
     lines: int = 1
 
 
-def shapes(points: Sequence[Point], *, wrong: int = 0) -> list[Shape]:
-    """Every shape that at most `wrong` lines of `points` (by duration) rule out; each once, however its minimum is written.
+def shapes(points: Sequence[Point], *, wrong: int = 0) -> tuple[list[Shape], list[Shape]]:
+    """(plain ones, the others): every shape that at most `wrong` lines of `points` (by duration) rule out.
 
-    Free seconds and minima are any whole second up to a minute. Where the lines rule out so few that more than MOST_PAIRS pairs of
-    the two are left, the pairs are of round numbers: no call short enough to tell the others from them is there.
+    Each once, however its minimum is written. Free seconds and minima are any whole second up to a minute; plain are those with one
+    of the two, or with round numbers of both.
     """
-    pairs = [(free, minimum) for free in _free(points, wrong) for minimum in _minima(points, free, wrong)]
-    if len(pairs) > MOST_PAIRS:
-        pairs = [(free, least) for free, least in pairs if _plain(free, least)]
-    return list(dict.fromkeys(_counted(pairs)))
+    plain: list[tuple[int, int]] = []
+    odd: list[tuple[int, int]] = []
+    for free in _free(points, wrong):
+        for minimum in _minima(points, free, wrong):
+            (plain if _plain(free, minimum) else odd).append((free, minimum))
+    first = dict.fromkeys(_counted(plain))
+    return list(first), [one for one in dict.fromkeys(_counted(odd)) if one not in first]
 
 
 def _counted(pairs: Iterable[tuple[int, int]]) -> Iterator[Shape]:

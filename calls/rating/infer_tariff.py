@@ -42,6 +42,13 @@ class Shape(msgspec.Struct, frozen=True):
         most = self.first_s + self.least * self.next_s
         return next((one for one in _ROUND_MINIMA if most - self.next_s < one <= most), most)
 
+    @property
+    def oddness(self) -> int:
+        """The part of a tariff's oddness that is its shape's."""
+        found = _ODD_INCREMENT[self.first_s] + _ODD_INCREMENT[self.next_s] + (2 if self.first_s != self.next_s else 0)
+        found += 4 + _odd_seconds(self.free_s) if self.free_s else 0
+        return found + (4 + _odd_seconds(self.minimum_s) if self.least else 0)
+
 
 class Tariff(msgspec.Struct, frozen=True):
     """`base`, `step`: sixtieths of a minor unit. `percent`: tax on top, 0 for none."""
@@ -89,14 +96,10 @@ class Tariff(msgspec.Struct, frozen=True):
     @property
     def oddness(self) -> int:
         """How much it takes to say this tariff: the smaller, the likelier that somebody sells it."""
-        shape = self.shape
         setup, first, rate = self.rates
-        found = _ODD_INCREMENT[shape.first_s] + _ODD_INCREMENT[shape.next_s] + _ODD_ROUNDING[self.rounding]
-        found += _odd_amount(rate) + (6 + _odd_amount(first) if first != rate else 0)
-        found += 4 + _odd_amount(setup) if setup else 0
-        found += 2 if shape.first_s != shape.next_s else 0
-        found += 4 + _odd_seconds(shape.free_s) if shape.free_s else 0
-        found += 4 + _odd_seconds(shape.minimum_s) if shape.least else 0
+        found = self.shape.oddness + _ODD_ROUNDING[self.rounding] + odd_amount(rate)
+        found += 6 + odd_amount(first) if first != rate else 0
+        found += 4 + odd_amount(setup) if setup else 0
         return found + (6 if self.percent else 0)
 
     def rule(self, applies: Applies | None = None) -> Rule:
@@ -150,7 +153,8 @@ def distinct(tariffs: Sequence[Tariff], most: int) -> list[Tariff]:
     return list(found.values())
 
 
-def _odd_amount(amount: int) -> int:
+def odd_amount(amount: int) -> int:
+    """0 for whole hundreds, up to 4 for what is not even a multiple of five."""
     return next((odd for odd, unit in enumerate((100, 50, 10, 5)) if amount % unit == 0), 4)
 
 

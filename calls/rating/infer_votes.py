@@ -19,6 +19,7 @@ from calls.rating.terms import ROUNDINGS
 FEW = 48
 PAIRS = 24
 RATES = 3
+MOST_ODD = 12_000
 WIDEST = 12
 WRONG = 0.05
 """Shapes that a larger part of the lines rules out are left out."""
@@ -37,24 +38,32 @@ class Tried(NamedTuple):
 
 def most_agreed(points: Sequence[Point], *, percent: int = 0) -> Tariff:
     """The tariff under which most lines of `points` (one charge a duration, ascending) are right."""
-    points = sample(points, AT_ONCE)
-    cells = Cells(points, percent)
-    tried = _screened(points, cells)
-    best: tuple[int, int, Tariff] | None = None
-    for bound, shape, step in tried:
-        if best is not None and bound < best[0]:
+    chosen = sample(points, AT_ONCE)
+    cells = Cells(chosen, percent)
+    total = sum(one.lines for one in chosen)
+    plain, odd = shapes(chosen, wrong=max(1, round(WRONG * total)))
+    best = _best(plain, chosen, cells)
+    if best[0] < (1 - WRONG) * total and len(odd) <= MOST_ODD:
+        best = max(best, _best(odd, chosen, cells), key=lambda one: one[0])
+    return best[1]
+
+
+def _best(candidates: Sequence[Shape], points: Sequence[Point], cells: Cells) -> tuple[int, Tariff]:
+    """(lines explained, the tariff), the plainest of equals."""
+    best = 0, Tariff(Shape(0, 1, 1, 0), 0, 0, "half_up", cells.percent)
+    for bound, shape, step in _screened(candidates, points, cells):
+        if bound < best[0]:
             break
         for lines, one in _rounded(shape, step, points, cells):
-            if best is None or (lines, -one.oddness) > (best[0], -best[1]):
-                best = lines, one.oddness, one
-    return best[2] if best else Tariff(Shape(0, 1, 1, 0), 0, 0, "half_up", percent)
+            if lines > best[0] or (lines == best[0] and one.oddness < best[1].oddness):
+                best = lines, one
+    return best
 
 
-def _screened(points: Sequence[Point], cells: Cells) -> list[Tried]:
+def _screened(candidates: Sequence[Shape], points: Sequence[Point], cells: Cells) -> list[Tried]:
     """Shapes and rates, those first that may explain the most; only such that are near the best on a few points."""
     few = sample(points, FEW)
-    allowed = max(1, round(WRONG * sum(one.lines for one in points)))
-    tried = [one for shape in shapes(points, wrong=allowed) for one in _at_rates(shape, few, cells)]
+    tried = [one for shape in candidates for one in _at_rates(shape, few, cells)]
     near = max((one.bound for one in tried), default=0) - 2 * WRONG * sum(one.lines for one in few)
     again = [Tried(_bound(one.shape, one.step, points, cells), one.shape, one.step) for one in tried if one.bound >= near]
     return sorted(again, key=lambda one: -one.bound)
