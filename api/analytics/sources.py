@@ -121,11 +121,11 @@ SOURCES: dict[Source, Facts] = {
 
 
 def dimension(facts: Facts, name: str, bind: Binds) -> str:
-    """The text of a dimension. Raises KeyError where the source has none of this name."""
+    """The text of a dimension; an empty one is none. Raises KeyError where the source has none of this name."""
     if name.startswith(ATTRIBUTE):
         if not facts.journey and facts.own != "j":
             raise KeyError(name)
-        return f"(j.attributes ->> {bind(name.removeprefix(ATTRIBUTE))})"
+        return f"nullif(j.attributes ->> {bind(name.removeprefix(ATTRIBUTE))}, '')"
     return facts.dimensions[name]
 
 

@@ -103,8 +103,15 @@ def _of_cells(says: str, *, least: int, most: int) -> Parameter:
     return msgspec.structs.replace(one, read=lambda text: str(one.read(text)))
 
 
+def _name(text: str) -> str:
+    """Text as a row of an answer may have it: a queue can be called by a space."""
+    if text and not text.strip() and len(text) <= LONGEST:
+        return text
+    return plain(text)
+
+
 def _word(says: str) -> Parameter:
-    return Parameter(plain, says, {"type": "string", "minLength": 1, "maxLength": LONGEST})
+    return Parameter(_name, says, {"type": "string", "minLength": 1, "maxLength": LONGEST})
 
 
 _WHEN: Schema = {"type": "string", "format": "date-time"}
@@ -126,7 +133,7 @@ FILTERS: dict[str, Parameter] = {
     "weekday": _of_cells("Only this day of the week (1 = Monday, in tz).", least=1, most=7),
 }
 ATTRIBUTE_FILTER = _word("The attribute NAME has this text (numbers and booleans as JSON writes them).")
-GROUP_VALUE = Parameter(lambda text: text and plain(text), "A value of the group, as in a row of the answer.", {"type": "string"})
+GROUP_VALUE = Parameter(lambda text: text and _name(text), "A value of the group, as in a row of the answer.", {"type": "string"})
 THRESHOLDS: dict[str, Parameter] = {
     "threshold_s": Parameter(_seconds, "Within means wait ≤ this; without it each queue's own, else 20.", _THRESHOLD),
     "short_abandon_s": Parameter(_seconds, "A short abandon waited this long or less; without it each queue's own, else 5.", _THRESHOLD),

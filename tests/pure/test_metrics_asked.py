@@ -179,6 +179,7 @@ def test_a_cell_is_named_by_its_interval_and_group() -> None:
 
 def test_a_name_may_be_empty_or_anything_else() -> None:
     assert cell(f"{ONE}&group_by=queue&group.queue=").group == (("queue", ""),)
+    assert cell(f"{ONE}&group_by=queue&group.queue=%20").group == (("queue", " "),)
     assert cell(f"{ONE}&group_by=queue&group.queue=%3Dcmd%7C%27%22").group == (("queue", "=cmd|'\""),)
 
 

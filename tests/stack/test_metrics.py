@@ -251,6 +251,14 @@ def test_names_of_any_letters_are_only_names(numbers: Numbers) -> None:
         assert (told["value"], [one["queue"] for one in told["contributions"]]) == (1, [name])
 
 
+def test_an_empty_attribute_is_none_and_a_blank_name_is_a_name(numbers: Numbers) -> None:
+    numbers.told(visit("blank", "+220:00", 5, queue="'  '") + "\n+220:00 call.answered @blank attr.tier=")
+    question = {"from_": clock("15:40"), "to": clock("15:41"), "group_by": "queue,attr.tier"}
+    assert numbers.by("queue.offered", **question) == {(220, "  ", None): 1}
+    assert numbers.explain("queue.offered", group__queue="  ", **question)["value"] == 1
+    assert numbers.total("queue.offered", queue="  ") == (1, None)
+
+
 def test_rows_are_the_tenants_own(numbers: Numbers) -> None:
     numbers.told(visit("theirs", "+10:00", 5, queue="theirs"), tenant="other")
     assert numbers.total("queue.offered", queue="theirs") == (0, 0)
