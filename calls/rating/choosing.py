@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from calls.clock import Micros, to_datetime
@@ -60,16 +61,19 @@ def ranked(version: Version, leg: RatedLeg) -> list[int]:
     return fitting[: last + 1]
 
 
-def in_time(applies: Applies, at: Micros, zone: ZoneInfo) -> bool:
-    """Whether a rule is in force at an instant, by the clock on the wall there: its minute, weekday and date, each by itself."""
-    local = to_datetime(at).astimezone(zone)
-    minute = local.hour * 60 + local.minute
-    start, end = applies.time_of_day or (0, 1440)
-    return (
-        (start <= minute < end or minute + 1440 < end)
-        and (applies.weekday is None or local.weekday() in applies.weekday)
-        and (applies.date is None or local.toordinal() in applies.date)
-    )
+def wall(at: Micros, zone: ZoneInfo) -> datetime:
+    """What the clock on the wall there shows."""
+    return to_datetime(at).astimezone(zone)
+
+
+def in_time(applies: Applies, local: datetime) -> bool:
+    """Whether a rule is in force at an instant, by the clock on the wall: its minute, weekday and date, each by itself."""
+    if applies.time_of_day is not None:
+        minute = local.hour * 60 + local.minute
+        start, end = applies.time_of_day
+        if not (start <= minute < end or minute + 1440 < end):
+            return False
+    return (applies.weekday is None or local.weekday() in applies.weekday) and (applies.date is None or local.toordinal() in applies.date)
 
 
 def untimed(place: int) -> Faults:

@@ -15,7 +15,7 @@ import msgspec
 from calls.clock import Micros
 from calls.rating import charge
 from calls.rating.charge import Charge, Line, RatedLeg
-from calls.rating.choosing import asked_first, asks_nothing_of_time, in_time, order, ranked, untimed, versions_for
+from calls.rating.choosing import asked_first, asks_nothing_of_time, in_time, order, ranked, untimed, versions_for, wall
 from calls.rating.terms import Plan, Rounding, Rule, Step, Version
 
 Group = tuple[str, str, Rounding]  # call, version, mode
@@ -77,8 +77,8 @@ class _Rules(msgspec.Struct):
     zone: ZoneInfo
 
     def in_force(self, at: Micros) -> int | None:
-        rules = self.version.rules
-        return next((place for place in self.places if in_time(rules[place].applies, at, self.zone)), None)
+        rules, local = self.version.rules, wall(at, self.zone)
+        return next((place for place in self.places if in_time(rules[place].applies, local)), None)
 
 
 def _by(rules: _Rules, leg: RatedLeg, begins: Micros) -> Exact | None:

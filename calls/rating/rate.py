@@ -15,7 +15,7 @@ from calls.clock import Micros
 from calls.rating import charge
 from calls.rating.borders import next_border
 from calls.rating.charge import Charge, Line, RatedLeg
-from calls.rating.choosing import asked_first, in_time, order, untimed, versions_for
+from calls.rating.choosing import asked_first, in_time, order, untimed, versions_for, wall
 from calls.rating.compiled import IntegerRule, IntegerStep, Rules, compiled, rounded
 from calls.rating.terms import Plan, Rounding, Version
 
@@ -98,7 +98,10 @@ def _by(rules: Rules, leg: RatedLeg, *, zone: ZoneInfo, place: int) -> _Priced |
 
 
 def _in_force(candidates: Sequence[IntegerRule], at: Micros, zone: ZoneInfo) -> IntegerRule | None:
-    return next((one for one in candidates if not one.timed or in_time(one.rule.applies, at, zone)), None)
+    if not candidates or not candidates[0].timed:
+        return candidates[0] if candidates else None
+    local = wall(at, zone)
+    return next((one for one in candidates if not one.timed or in_time(one.rule.applies, local)), None)
 
 
 def _steady(rule: IntegerRule, billable_ms: int) -> list[Run]:
