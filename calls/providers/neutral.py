@@ -54,12 +54,17 @@ def identify(delivered: Delivered) -> Identity:
     if event_id is None:
         event_id = _hash(fields)
     if kind == "agent.state" and agent is not None:
-        return Identity(kind="agent", stream=agent, event_id=event_id)
+        return Identity(kind="agent", stream=_as_written(fields.get("agent"), agent), event_id=event_id)
     if call is not None:
         return Identity(kind="call", stream=call, event_id=event_id)
     if kind in ACCOUNT_TYPES:
         return Identity(kind="account", stream=delivered.account, event_id=event_id)
     raise NotUnderstood(f"The event of type {kind} names no {'agent' if kind == 'agent.state' else 'call_sid'}.")
+
+
+def _as_written(name: object, stripped: str) -> str:
+    """An agent's name is that of the fact, spaces and all: the stream must be found by it."""
+    return name if isinstance(name, str) and not _CONTROL.search(name) else stripped
 
 
 def parse(delivered: Delivered) -> list[Event]:

@@ -116,6 +116,13 @@ def test_what_is_written_is_read_back(event: Event) -> None:
     assert PROVIDERS["neutral"].parse(delivery(body)) == [event]
 
 
+def test_a_state_is_kept_under_the_agents_name_as_written() -> None:
+    for name in ("amina", "  amina", "\u00a0名前 "):
+        raw = json.dumps({"type": "agent.state", "agent": name, "state": "paused", "occurred_at": "2026-09-01T12:00:00Z"}).encode()
+        assert neutral.identify(delivery(raw)).stream == name
+        assert [fact.agent for fact in neutral.parse(delivery(raw)) if isinstance(fact, TYPES["agent.state"])] == [name]
+
+
 def test_the_id_of_an_event_does_not_depend_on_how_it_is_written() -> None:
     event = {"type": "call.answered", "call_sid": "c", "occurred_at": "2026-09-01T08:00:00Z", "attributes": {"b": 1, "a": "é"}}
     turned = {**dict(reversed(event.items())), "attributes": {"a": "é", "b": 1}, "event_id": None}
