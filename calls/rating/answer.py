@@ -32,6 +32,7 @@ def plan_as_json(plan: Plan) -> dict[str, object]:
             {
                 "version": one.version,
                 "valid_from": rfc3339(one.valid_from),
+                "appended_at": rfc3339(one.appended_at),
                 "evidence": one.evidence,
                 "rules": len(one.rules),
                 "standing": len(one.standing),

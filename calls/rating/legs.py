@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from calls.clock import Micros, milliseconds, parse_time
+from calls.clock import Micros, milliseconds
 from calls.faults import Faults
 from calls.rating.charge import RatedLeg
 from calls.rating.table import LONGEST_S, Faulty, Table
@@ -13,7 +13,6 @@ from calls.rating.terms import DIRECTIONS, KINDS
 
 FIELDS = ("direction", "kind", "to", "own", "started_at", "answered_at", "ended_at", "talk_s", "ring_s", "call_sid", "leg")
 _SECONDS = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,3})0*)?", re.ASCII)
-_FIRST, _LAST = parse_time("1900-01-01T00:00:00Z") or 0, parse_time("2200-01-01T00:00:00Z") or 0
 
 
 def read_legs(given: object) -> list[RatedLeg]:
@@ -39,7 +38,7 @@ def _leg(table: Table) -> RatedLeg:
     table.only(*FIELDS)
     for name, known in (("direction", DIRECTIONS), ("kind", KINDS)):
         table.missing(name, f"one of {', '.join(known)}")
-    times = [_time(table, name) for name in ("started_at", "answered_at", "ended_at")]
+    times = [table.time(name) if name in table.raw else None for name in ("started_at", "answered_at", "ended_at")]
     talk_ms, ring_ms = _seconds(table, "talk_s"), _seconds(table, "ring_s")
     direction = table.word("direction", DIRECTIONS, "outbound") if "direction" in table.raw else "outbound"
     to = table.text("to") or None
@@ -89,16 +88,6 @@ def _by_the_clock(
     if talk_ms is not None and abs(talk_ms - (by_clock or 0)) >= 1000:
         table.fault("talk_s", "contradicts answered_at and ended_at: leave one of them out")
     return by_clock, milliseconds(started, ended if answered is None else answered), [started, answered]
-
-
-def _time(table: Table, name: str) -> Micros | None:
-    if name not in table.raw:
-        return None
-    at = table.time(name)
-    if not _FIRST <= at <= _LAST:
-        table.fault(name, "a time outside the years 1900 to 2199")
-        return _FIRST
-    return at
 
 
 def _seconds(table: Table, name: str) -> int | None:

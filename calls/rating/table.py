@@ -11,7 +11,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import TypeVar
 
-from calls.clock import Micros, to_micros
+from calls.clock import Micros, parse_time, to_micros
 from calls.parameters import plain, zoned_time
 from calls.voice.check_steps import near, word_for
 
@@ -20,6 +20,7 @@ Faulty = list[tuple[str, str]]  # (field path, what to write)
 MOST = 10**18  # of an amount, and of either part of a rate: a charge stays far inside what a database keeps
 LONGEST_S = 10**9
 LONGEST_TEXT = 16_384
+FIRST, LAST = parse_time("1900-01-01T00:00:00Z") or 0, parse_time("2200-01-01T00:00:00Z") or 0
 _RATIONAL = re.compile(r"([0-9]{1,19})(?:/([0-9]{1,19})|\.([0-9]{1,18}))?", re.ASCII)
 
 
@@ -108,19 +109,17 @@ class Table:
         return None
 
     def time(self, name: str) -> Micros:
-        """An instant: a TOML time with its offset, or RFC 3339 with a zone as text."""
+        """An instant of the years 1900 to 2199: a TOML time with its offset, or RFC 3339 with a zone as text."""
         value = self.raw.get(name)
-        if isinstance(value, datetime) and value.tzinfo is not None:
-            return to_micros(value)
-        if not isinstance(value, str):
-            what = "a time without a zone" if isinstance(value, datetime) else _shown(value)
-            self.fault(name, f"must be a time with a zone such as 2026-06-01T00:00:00Z, not {what}")
-            return 0
         try:
-            return zoned_time(value)
+            at = _instant(value)
         except ValueError as why:
             self.fault(name, str(why))
             return 0
+        if not FIRST <= at < LAST:
+            self.fault(name, "a time outside the years 1900 to 2199")
+            return 0
+        return at
 
     def items(self, name: str) -> list[object] | None:
         """A list; None where it is left out, empty where it is none."""
@@ -140,6 +139,15 @@ def _rational(text: str) -> Fraction | None:
     if match is None or (match[2] is not None and int(match[2]) == 0):
         return Fraction(-1) if text.strip().startswith("-") else None
     return Fraction(text.strip())
+
+
+def _instant(value: object) -> Micros:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return to_micros(value)
+    if isinstance(value, str):
+        return zoned_time(value)
+    what = "a time without a zone" if isinstance(value, datetime) else _shown(value)
+    raise ValueError(f"must be a time with a zone such as 2026-06-01T00:00:00Z, not {what}")
 
 
 def _shown(value: object) -> str:

@@ -9,6 +9,7 @@ from fractions import Fraction
 import pytest
 
 from calls.faults import Faults
+from calls.rating.appending import Overwritten, appended, joined
 from calls.rating.plan import parse, written
 from calls.rating.terms import Applies, Plan, Tax
 from runtime.plans import shipped, shipped_text
@@ -156,3 +157,37 @@ def test_sautikit_is_shipped_in_both_readings() -> None:
 def test_minivoice_has_no_rates() -> None:
     plan: Plan = shipped()["minivoice"]
     assert [version.rules for version in plan.versions] == [()]
+
+
+# ---------------------------------------------------------------- appending
+
+
+def test_a_version_that_is_there_is_no_change_and_a_new_one_is_known_since_now() -> None:
+    there = parse(GOOD, name="mine")
+    assert appended(there, parse(GOOD + "\n# another comment\n", name="mine"), at=7) == []
+    (new,) = appended(there, parse(GOOD + SECOND, name="mine"), at=7)
+    assert (new.version, new.appended_at) == ("2", 7)
+    assert [one.version for one in appended(None, there, at=7)] == ["1"]
+    back_dated = parse(GOOD.replace('version = "1"', 'version = "0"').replace("2026-01", "2025-01"), name="mine")
+    whole = joined([there, back_dated])
+    assert [one.version for one in whole.versions] == ["0", "1"]
+    assert parse(written(whole), name="mine") == whole
+
+
+def test_a_version_is_never_overwritten() -> None:
+    there = parse(GOOD, name="mine")
+    with pytest.raises(Overwritten, match="'1'"):
+        appended(there, parse(GOOD.replace("300", "301"), name="mine"), at=7)
+    for text, field in (
+        (GOOD.replace('version = "1"', 'version = "2"'), "versions[0].valid_from"),
+        (GOOD.replace("KES", "UGX"), "currency"),
+        (GOOD.replace("Africa/Nairobi", "UTC"), "timezone"),
+        (GOOD + SECOND + "appended_at = 2020-01-01T00:00:00Z\n", "versions[1].appended_at"),
+    ):
+        with pytest.raises(Faults) as caught:
+            appended(there, parse(text, name="mine"), at=7)
+        assert [name for name, _ in caught.value.faults] == [field]
+
+
+def test_times_far_away_are_refused() -> None:
+    assert "versions[0].valid_from" in faults(GOOD.replace("2026-01-01T00:00:00Z", "0001-01-01T00:00:00+03:00"))
