@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from math import gcd
 
 from calls.rating.infer_shapes import Point, shapes
@@ -31,7 +32,8 @@ def explaining(points: Sequence[Point], *, percents: Sequence[int] = (0,)) -> li
 
     At most MOST, plainest first, one per behaviour.
     """
-    if any(one.duration_s == 0 and one.charge for one in points):
+    falls = any(other.charge < one.charge for one, other in pairwise(points))  # and no tariff of the family does
+    if falls or any(one.duration_s == 0 and one.charge for one in points):
         return []
     chosen = sample(points, AT_ONCE)
     while True:

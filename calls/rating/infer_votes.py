@@ -19,7 +19,8 @@ from calls.rating.terms import ROUNDINGS
 FEW = 48
 PAIRS = 24
 RATES = 3
-MOST_ODD = 12_000
+MOST_TRIED = 600
+FEW_TRIED = 30
 WIDEST = 12
 WRONG = 0.05
 """Shapes that a larger part of the lines rules out are left out."""
@@ -36,70 +37,82 @@ class Tried(NamedTuple):
     step: int
 
 
-def most_agreed(points: Sequence[Point], *, percent: int = 0) -> Tariff:
-    """The tariff under which most lines of `points` (one charge a duration, ascending) are right."""
+def most_agreed(points: Sequence[Point], *, percent: int = 0, thorough: bool = True) -> Tariff:
+    """The tariff under which most lines of `points` (one charge a duration, ascending) are right.
+
+    Without `thorough`, of the plain shapes and the few that look best.
+    """
     chosen = sample(points, AT_ONCE)
     cells = Cells(chosen, percent)
     total = sum(one.lines for one in chosen)
     plain, odd = shapes(chosen, wrong=max(1, round(WRONG * total)))
-    best = _best(plain, chosen, cells)
-    if best[0] < (1 - WRONG) * total and len(odd) <= MOST_ODD:
-        best = max(best, _best(odd, chosen, cells), key=lambda one: one[0])
+    best = _best(plain, chosen, cells, most=MOST_TRIED if thorough else FEW_TRIED)
+    if thorough and total / 2 < best[0] < (1 - WRONG) * total:
+        best = max(best, _best(odd, chosen, cells, most=MOST_TRIED), key=lambda one: one[0])
     return best[1]
 
 
-def _best(candidates: Sequence[Shape], points: Sequence[Point], cells: Cells) -> tuple[int, Tariff]:
+def _best(candidates: Sequence[Shape], points: Sequence[Point], cells: Cells, *, most: int) -> tuple[int, Tariff]:
     """(lines explained, the tariff), the plainest of equals."""
     best = 0, Tariff(Shape(0, 1, 1, 0), 0, 0, "half_up", cells.percent)
-    for bound, shape, step in _screened(candidates, points, cells):
+    for bound, shape, step in _screened(candidates, points, cells, most=most):
         if bound < best[0]:
             break
-        for lines, one in _rounded(shape, step, points, cells):
+        for lines, one in _rounded(Counted(shape, points), step, cells):
             if lines > best[0] or (lines == best[0] and one.oddness < best[1].oddness):
                 best = lines, one
     return best
 
 
-def _screened(candidates: Sequence[Shape], points: Sequence[Point], cells: Cells) -> list[Tried]:
-    """Shapes and rates, those first that may explain the most; only such that are near the best on a few points."""
+def _screened(candidates: Sequence[Shape], points: Sequence[Point], cells: Cells, *, most: int) -> list[Tried]:
+    """Shapes and rates, those first that may explain the most; only such that are near the best on a few points, `most` of them."""
     few = sample(points, FEW)
-    tried = [one for shape in candidates for one in _at_rates(shape, few, cells)]
+    tried = [one for shape in candidates for one in _at_rates(Counted(shape, few), cells)]
     near = max((one.bound for one in tried), default=0) - 2 * WRONG * sum(one.lines for one in few)
-    again = [Tried(_bound(one.shape, one.step, points, cells), one.shape, one.step) for one in tried if one.bound >= near]
+    best = sorted((one for one in tried if one.bound >= near), key=lambda one: -one.bound)[:most]
+    again = [Tried(_bound(Counted(one.shape, points), one.step, cells), one.shape, one.step) for one in best]
     return sorted(again, key=lambda one: -one.bound)
 
 
-def _at_rates(shape: Shape, points: Sequence[Point], cells: Cells) -> Iterator[Tried]:
-    for rate in _named(shape, points, cells):
-        step = rate * shape.next_s
-        yield Tried(_bound(shape, step, points, cells), shape, step)
+class Counted:
+    """Points as a shape counts them. `free`: lines that its free seconds explain. `of`: (n, charge, lines) of each longer call."""
+
+    def __init__(self, shape: Shape, points: Sequence[Point]) -> None:
+        self.shape = shape
+        self.free = sum(one.lines for one in points if one.duration_s <= shape.free_s and not one.charge)
+        edge, each, least = shape.free_s + shape.first_s, shape.next_s, shape.least
+        self.of = [
+            (max(least, -((edge - duration) // each)), charge, lines) for duration, charge, lines in points if duration > shape.free_s
+        ]
 
 
-def _named(shape: Shape, points: Sequence[Point], cells: Cells) -> list[int]:
+def _at_rates(counted: Counted, cells: Cells) -> Iterator[Tried]:
+    for rate in _named(counted, cells):
+        step = rate * counted.shape.next_s
+        yield Tried(_bound(counted, step, cells), counted.shape, step)
+
+
+def _named(counted: Counted, cells: Cells) -> list[int]:
     """The rates that most pairs of points allow."""
-    longer = [one for one in points if one.duration_s > shape.free_s]
-    half = len(longer) // 2
+    half = len(counted.of) // 2
     votes: Counter[int] = Counter()
     for place in range(0, half, max(1, half // PAIRS)):
-        votes.update(_between(shape, longer[place], longer[place + half], cells))
+        (n, one, _), (m, other, _) = counted.of[place], counted.of[place + half]
+        if m > n:
+            votes.update(_between((m - n) * counted.shape.next_s, cells.loose[one], cells.loose[other]))
     if not votes:
-        votes.update(rate for one in longer for rate in _alone(shape, one, cells))
+        votes.update(rate for n, charge, _ in counted.of for rate in _alone(counted.shape, n, cells.loose[charge]))
     return [rate for rate, _ in sorted(votes.items(), key=lambda one: (-one[1], one[0]))[:RATES]]
 
 
-def _between(shape: Shape, one: Point, other: Point, cells: Cells) -> range:
-    seconds = (shape.following(other.duration_s) - shape.following(one.duration_s)) * shape.next_s
-    if not seconds:
-        return range(0)
-    (low, high), (lower, higher) = cells.loose[one.charge], cells.loose[other.charge]
-    return _some(-((high - lower) // seconds), (higher - low) // seconds)
+def _between(seconds: int, one: tuple[int, int], other: tuple[int, int]) -> range:
+    return _some(-((one[1] - other[0]) // seconds), (other[1] - one[0]) // seconds)
 
 
-def _alone(shape: Shape, one: Point, cells: Cells) -> range:
+def _alone(shape: Shape, n: int, bounds: tuple[int, int]) -> range:
     """The rate of a point where every second costs the same."""
-    seconds = shape.first_s + shape.following(one.duration_s) * shape.next_s
-    low, high = cells.loose[one.charge]
-    return _some(-(-low // seconds), high // seconds)
+    seconds = shape.first_s + n * shape.next_s
+    return _some(-(-bounds[0] // seconds), bounds[1] // seconds)
 
 
 def _some(least: int, most: int) -> range:
@@ -109,32 +122,26 @@ def _some(least: int, most: int) -> range:
     return range(least + spare, most - spare + 1)
 
 
-def _bound(shape: Shape, step: int, points: Sequence[Point], cells: Cells) -> int:
-    return _free(shape, points) + _crowd(_bands(shape, step, points, cells.loose))[0]
+def _bound(counted: Counted, step: int, cells: Cells) -> int:
+    return counted.free + _crowd(_bands(counted, step, cells.loose))[0]
 
 
-def _rounded(shape: Shape, step: int, points: Sequence[Point], cells: Cells) -> Iterator[tuple[int, Tariff]]:
+def _rounded(counted: Counted, step: int, cells: Cells) -> Iterator[tuple[int, Tariff]]:
     """(lines explained, the tariff) for every rounding, at its best base."""
-    free = _free(shape, points)
+    shape = counted.shape
     for rounding in ROUNDINGS:
-        lines, base = _crowd(_bands(shape, step, points, cells.of[rounding]))
-        yield free + lines, Tariff(shape, base * shape.first_s, step, rounding, cells.percent)
+        lines, base = _crowd(_bands(counted, step, cells.of[rounding]))
+        yield counted.free + lines, Tariff(shape, base * shape.first_s, step, rounding, cells.percent)
 
 
-def _free(shape: Shape, points: Sequence[Point]) -> int:
-    """Lines that free seconds explain."""
-    return sum(one.lines for one in points if one.duration_s <= shape.free_s and not one.charge)
-
-
-def _bands(shape: Shape, step: int, points: Sequence[Point], cells: dict[int, tuple[int, int]]) -> list[Band]:
+def _bands(counted: Counted, step: int, cells: dict[int, tuple[int, int]]) -> list[Band]:
     found = []
-    for duration, charge, lines in points:
-        if duration > shape.free_s:
-            low, high = cells[charge]
-            moved = shape.following(duration) * step
-            least, most = max(0, -((moved - low) // shape.first_s)), (high - moved) // shape.first_s
-            if least <= most:
-                found.append((lines, least, most))
+    unit = counted.shape.first_s
+    for n, charge, lines in counted.of:
+        low, high = cells[charge]
+        least, most = -((n * step - low) // unit), (high - n * step) // unit
+        if least <= most >= 0:
+            found.append((lines, max(0, least), most))
     return found
 
 
