@@ -35,7 +35,7 @@ def command(
     explanation = understood(asked.explain, wanted, settings=settings, tenant=tenant)
     with connected(settings) as engine:
         known_account(engine, explanation.question, settings)
-        document = explain(engine, explanation, known(settings, tenant, complete_through(settings, engine)))
+        document = explain(engine, explanation, known(settings, explanation.question, complete_through(settings, engine)))
     if as_json:
         click.echo(msgspec.json.encode(document).decode())
     else:

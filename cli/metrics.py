@@ -36,7 +36,7 @@ def command(settings: Settings, ids: tuple[str, ...], tenant: str, attributes: t
     question = understood(asked.query, items(given, attributes), settings=settings, tenant=tenant)
     with connected(settings) as engine:
         known_account(engine, question, settings)
-        document = answer(engine, question, known(settings, tenant, complete_through(settings, engine)))
+        document = answer(engine, question, known(settings, question, complete_through(settings, engine)))
     written = msgspec.json.encode(document)
     if as_json:
         click.echo(written.decode())

@@ -39,9 +39,11 @@ def _own(queue: object, name: str) -> int | None:
     return round(float(getattr(queue, name)) * 1000) if name in given else None
 
 
-def known(settings: Settings, tenant: str, complete_through: str | None) -> Known:
-    """How far the tables are, and the longest of the retry horizons of the tenant's accounts."""
-    horizons = [account.retry_horizon_h for account in settings.accounts.values() if account.tenant == tenant]
+def known(settings: Settings, question: Question, complete_through: str | None) -> Known:
+    """How far the tables are, and the longest of the retry horizons of the accounts asked for: one, or all of the tenant."""
+    mine = {name: account.retry_horizon_h for name, account in settings.accounts.items() if account.tenant == question.tenant}
+    one = dict(question.filters).get("account")
+    horizons = [mine[one]] if one is not None and one in mine else list(mine.values())
     return Known(complete_through, max(horizons, default=Account.model_fields["retry_horizon_h"].default))
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from api.analytics.asking import known
+from calls.metrics.question import Question
 from runtime.problems import Refused
 from runtime.settings import Settings, load
 
@@ -73,3 +75,22 @@ def test_a_value_that_nobody_can_mean_names_its_field(tmp_path: Path, text: str,
     with pytest.raises(Refused) as refused:
         loaded(tmp_path, text)
     assert f"{field}:" in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("tenant", "filters", "hours"),
+    [
+        ("north", (), 50),
+        ("north", (("account", "slow"),), 50),
+        ("north", (("account", "north"),), 33),
+        ("north", (("account", "south"),), 50),
+        ("south", (), 33),
+        ("nobody", (), 33),
+    ],
+)
+def test_a_number_is_final_after_the_horizon_of_the_accounts_it_is_of(
+    tmp_path: Path, tenant: str, filters: tuple[tuple[str, str], ...], hours: float
+) -> None:
+    settings = loaded(tmp_path, f'{HOUSES}[accounts.slow]\nprovider = "neutral"\ntenant = "north"\nretry_horizon_h = 50\n')
+    question = Question(tenant, ("queue.offered",), 0, 1, filters=filters)
+    assert known(settings, question, None).horizon_h == hours
