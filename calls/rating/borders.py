@@ -11,7 +11,7 @@ from calls.clock import Micros, to_datetime, to_micros
 QUARTER = 15 * 60 * 1_000_000  # clocks are changed at a quarter of an hour of UTC
 
 
-def next_border(after: Micros, minutes: Iterable[int], zone: ZoneInfo) -> Micros:
+def next_border(after: Micros, minutes: Iterable[int], *, zone: ZoneInfo) -> Micros:
     """The earliest instant later than `after` at which a rule can begin or cease; at the latest the next midnight there.
 
     `minutes` of the day. Where the clocks change before that, the next quarter of an hour, which may be no border: asking once

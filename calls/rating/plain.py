@@ -37,7 +37,7 @@ class Exact(msgspec.Struct):
 def rate_plainly(plan: Plan, legs: Sequence[RatedLeg], *, zone: str = "UTC") -> list[Charge]:
     """One charge a leg, in the order of the legs. `zone` is that of a plan which names none. Raises Faults as `rate` does."""
     there = ZoneInfo(plan.timezone or zone)
-    found = [_exact(plan, leg, there, place) for place, leg in enumerate(legs)]
+    found = [_exact(plan, leg, zone=there, place=place) for place, leg in enumerate(legs)]
     amounts = _rounded(found, legs)
     return [
         charge.unrated(plan, leg, asked_first(plan.versions, leg)) if one is None else _charge(plan, one, amount)
@@ -57,7 +57,7 @@ def rounded(value: Fraction, mode: Rounding) -> int:
             return round(value)
 
 
-def _exact(plan: Plan, leg: RatedLeg, zone: ZoneInfo, place: int) -> Exact | None:
+def _exact(plan: Plan, leg: RatedLeg, *, zone: ZoneInfo, place: int) -> Exact | None:
     begins = leg.started_at if leg.talk_ms is None else leg.answered_at
     for version in versions_for(plan.versions, leg):
         places = ranked(version, leg)

@@ -125,7 +125,7 @@ def _crossing(candidates: Sequence[IntegerRule], billable_ms: int, *, since: Mic
         rule = _in_force(candidates, now, zone)
         if rule is None:
             return None
-        border = -(-(next_border(now, ends, zone) - since) // 1000)
+        border = -(-(next_border(now, ends, zone=zone) - since) // 1000)
         step = next(one for one in reversed(rule.steps) if one.from_ms <= done)
         limit = min(billable_ms, border, billable_ms if step.until_ms is None else step.until_ms)
         count = -(-(limit - done) // step.increment_ms)
