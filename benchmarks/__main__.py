@@ -16,7 +16,7 @@ import msgspec
 from benchmarks.measuring import Result, Size
 
 NAMES = (
-    "accept", "projecting", "framework", "summing", "importing", "freshness", "rolling", "exporting", "voicing", "audio", "dispatch", "simulating", "starting", "memory", "micro", "rating",
+    "accept", "projecting", "framework", "summing", "importing", "freshness", "rolling", "exporting", "voicing", "audio", "dispatch", "simulating", "starting", "memory", "inferring", "micro", "rating",
 )  # fmt: skip
 
 
