@@ -42,8 +42,9 @@ def _answered(visits: list[QueueVisit], free: list[Leg]) -> None:
     unanswered = [visit for visit in visits if visit.outcome == "answered"]
     for at_any_time in (False, True):
         for visit in list(unanswered):
-            low, high = (-NEVER, NEVER) if at_any_time else _span(visit, entries)
-            answerer = _answerer(visit, [leg for leg in free if low <= (leg.answered_at or 0) < high])
+            low, high = _span(visit, entries)
+            fitting = [leg for leg in free if (low <= (leg.answered_at or 0) < high) or (at_any_time and not _over(leg, low))]
+            answerer = _answerer(visit, fitting)
             if answerer is not None:
                 free.remove(answerer)
                 unanswered.remove(visit)
@@ -54,6 +55,11 @@ def _span(visit: QueueVisit, entries: list[Micros]) -> tuple[Micros, Micros]:
     """From its entry until the caller's next entry into a queue after its end."""
     following = bisect_right(entries, visit.left_at or 0)
     return visit.entered_at, entries[following] if following < len(entries) else NEVER
+
+
+def _over(leg: Leg, entered_at: Micros) -> bool:
+    """Somebody was reached without a queue, and passed the caller on into one."""
+    return leg.queue is None and leg.ended_at is not None and leg.ended_at <= entered_at
 
 
 def _answerer(visit: QueueVisit, free: list[Leg]) -> Leg | None:

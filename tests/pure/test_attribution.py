@@ -69,6 +69,18 @@ def test_an_answer_belongs_to_the_visit_during_which_it_was_given() -> None:
     assert [visit.agent for visit in journey.queue_visits] == [None, "baraka"]
 
 
+def test_who_passed_the_caller_on_into_a_queue_did_not_answer_it() -> None:
+    journey = given(BEGAN + """
+        +00:05 leg.answered leg=a kind=agent agent=amina
+        +01:00 leg.ended leg=a
+        +01:00 queue.entered queue=support
+        +01:30 queue.left queue=support reason=answered
+        +02:00 call.ended
+    """)  # fmt: skip
+    assert cohorts(journey) == [("amina", None, 5)]
+    assert journey.queue_visits[0].agent is None
+
+
 def test_an_answer_told_by_another_clock_still_belongs_to_the_only_visit() -> None:
     journey = given(BEGAN + """
         +00:10 queue.entered queue=support
