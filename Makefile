@@ -14,8 +14,9 @@ $(READY): requirements.lock requirements-java.lock pyproject.toml tools/setup to
 demo: $(READY)
 	$(VENV)/safiri demo $(ARGS)
 
+# Two processes, each with a stack of its own: most of the time goes into waiting.
 test: $(READY)
-	$(VENV)/python -m pytest $(ARGS)
+	$(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY)
 	$(VENV)/ruff check .
