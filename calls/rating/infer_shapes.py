@@ -10,6 +10,7 @@ from calls.rating.infer_tariff import Shape
 INCREMENTS = (1, 6, 10, 15, 30, 60)
 FREE = range(61)
 MINIMA = (*range(61), 90, 120, 180, 300)
+TELLING = 20
 ROUND_FREE = (0, 1, 2, 3, 5, 6, 10, 15, 20, 30, 60)
 ROUND_MINIMA = (0, 6, 10, 15, 20, 30, 45, 60, 90, 120)
 
@@ -26,13 +27,16 @@ def shapes(points: Sequence[Point], *, wrong: int = 0) -> tuple[list[Shape], lis
     """(plain ones, the others): every shape that at most `wrong` lines of `points` (by duration) rule out.
 
     Each once, however its minimum is written. Free seconds and minima are any whole second up to a minute; plain are those with one
-    of the two, or with round numbers of both.
+    of the two, or with round numbers of both; fewer than TELLING points say too little for others.
     """
     plain: list[tuple[int, int]] = []
     odd: list[tuple[int, int]] = []
     for free in _free(points, wrong):
         for minimum in _minima(points, free, wrong):
-            (plain if _plain(free, minimum) else odd).append((free, minimum))
+            if _plain(free, minimum):
+                plain.append((free, minimum))
+            elif len(points) >= TELLING:
+                odd.append((free, minimum))
     first = dict.fromkeys(_counted(plain))
     return list(first), [one for one in dict.fromkeys(_counted(odd)) if one not in first]
 
