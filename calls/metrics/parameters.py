@@ -50,6 +50,8 @@ def _time(text: str) -> Micros:
 
 def _list(text: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in plain(text, _LONGEST_LIST).split(","))
+    if "" in found:
+        raise ValueError("a comma too many: nothing is named beside it")
     if twice := sorted({part for part in found if found.count(part) > 1}):
         raise ValueError(f"named twice: {', '.join(twice)}")
     return found

@@ -136,6 +136,12 @@ def test_a_range_must_be_one(text: str, fields: list[str]) -> None:
     assert list(faults(text + "&metrics=queue.offered")) == fields
 
 
+def test_a_comma_too_many_is_told_as_such() -> None:
+    for text in (",", "queue.offered,", ",,queue"):
+        assert faults(f"{DAY}&metrics={text}")["metrics"].startswith("a comma too many")
+        assert faults(f"{ONE}&group_by={text}")["group_by"].startswith("a comma too many")
+
+
 def test_all_faults_are_told_at_once_with_what_may_stand_there() -> None:
     found = faults("from=x&metrics=a,b&group_by=c&interval=2h&preset=d&hours=never&colour=red&threshold_s=-3")
     assert list(found) == ["from", "metrics", "group_by", "interval", "preset", "colour", "threshold_s", "to", "hours"]
