@@ -17,7 +17,7 @@ from calls.clock import Micros
 from calls.events import TYPES, AgentState, CallLinked, CallUnlinked, Event, Unrecognised, shown
 from calls.providers import signatures
 from calls.providers.interface import Delivered, Identity, NotUnderstood, Provider
-from calls.providers.reading import LONGEST_ID, LONGEST_LABEL, Fields, identifier, label, moment, read_json
+from calls.providers.reading import LONGEST_ID, LONGEST_LABEL, LONGEST_NAME, Fields, identifier, label, moment, read_json
 
 ACCOUNT_TYPES: Final = frozenset(name for name in TYPES if name.startswith(("wallet.", "number.", "storage.")))
 _LONG = frozenset({"text", "url", "cause", "reason", "client_request_id"})
@@ -47,7 +47,8 @@ def check(body: bytes) -> None:
 def identify(delivered: Delivered) -> Identity:
     """The agent for agent.state, else the call of `call_sid`, else the account for its own types."""
     fields = read_json(delivered.body)
-    event_id, call, agent = identifier(fields.get("event_id")), identifier(fields.get("call_sid")), identifier(fields.get("agent"))
+    event_id, call = identifier(fields.get("event_id")), identifier(fields.get("call_sid"))
+    agent = identifier(fields.get("agent"), LONGEST_NAME)
     kind = label(fields.get("type"))
     if kind is None:
         raise NotUnderstood("The event has no type.")
@@ -135,14 +136,16 @@ def _check_value(name: str, value: object) -> None:
 def _check_text(name: str, value: str) -> None:
     if _CONTROL.search(value):
         raise ValueError(f"`{name}` holds a control character.")
-    if len(value) > LONGEST_ID and name not in _LONG and not name.startswith("attributes."):
-        raise ValueError(f"`{name}` is longer than {LONGEST_ID} characters.")
+    longest = LONGEST_NAME if name in _OF_PEOPLE else LONGEST_ID
+    if len(value) > longest and name not in _LONG and not name.startswith("attributes."):
+        raise ValueError(f"`{name}` is longer than {longest} characters.")
     if len(value) > LONGEST_LABEL and name == "client_request_id":
         raise ValueError(f"`{name}` is longer than {LONGEST_LABEL} characters.")
     if not value and name in _NAMES:
         raise ValueError(f"`{name}` is empty.")
 
 
+_OF_PEOPLE = frozenset({"agent", "queue", "menu"})  # people chose them, and may have written much
 _NAMES = frozenset({"agent", "queue", "leg", "menu", "room", "alias", "to_call_sid", "parent_call_sid"})
 
 

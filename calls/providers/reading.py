@@ -21,6 +21,7 @@ from calls.providers.interface import NotUnderstood
 Fields: TypeAlias = Mapping[str, object]
 NOTHING: Fields = {}
 LONGEST_ID = 256
+LONGEST_NAME = 500  # of a queue, an agent or a menu
 LONGEST_LABEL = 5_000
 MOST_FIELDS = 1_000
 LONGEST_DURATION_S = 30 * 86_400
@@ -117,11 +118,11 @@ def first(fields: Fields, names: Iterable[str]) -> str | None:
     return None
 
 
-def identifier(value: object) -> str | None:
-    """An id as its sender wrote it: 1 to 256 characters, none of them a control character."""
+def identifier(value: object, longest: int = LONGEST_ID) -> str | None:
+    """An id as its sender wrote it: 1 to 256 (`longest`) characters, none of them a control character."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**24:
         value = str(value)
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
         return None
     value = value.strip()
     # Printable ASCII is the rule; of the rest, only control characters and lone surrogates are no part of an id.

@@ -106,7 +106,9 @@ def _date(text: str, place: int, faults: list[tuple[str, str]]) -> int:
 
 
 def is_zone(name: str) -> bool:
-    """Whether `name` is an IANA time zone that is known here."""
+    """Whether `name` is an IANA time zone that is known here. What only this machine means by a name is none."""
+    if name in ("localtime", "posixrules"):
+        return False
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -48,7 +48,7 @@ def delivery(raw: bytes) -> Delivered:
         ({"type": "agent.state", "state": "paused"}, "agent"),
         ({"type": "call.linked"}, "to_call_sid"),
         ({"to": "9" * 10_000}, "to"),
-        ({"type": "queue.entered", "queue": "q" * 257}, "queue"),
+        ({"type": "queue.entered", "queue": "q" * 501}, "queue"),
     ],
 )
 def test_a_wrong_event_is_refused_by_the_name_of_its_field(change: dict[str, object], names: str) -> None:
@@ -131,3 +131,21 @@ def test_the_id_of_an_event_does_not_depend_on_how_it_is_written() -> None:
     assert len(ids) == 1
     other = PROVIDERS["neutral"].identify(delivery(json.dumps(event | {"call_sid": "d"}).encode())).event_id
     assert other not in ids
+
+
+@pytest.mark.parametrize("name", ["a" * 500, "😀" * 500, "=cmd|' /C calc'!A0", "O'Brien; DROP TABLE", "مبيعات", "100 %"])
+def test_names_of_queues_and_agents_are_whatever_people_wrote(name: str) -> None:
+    for event in ({"type": "queue.entered", "call_sid": "c-1", "queue": name}, {"type": "agent.state", "agent": name, "state": "paused"}):
+        raw = json.dumps(event | {"occurred_at": "2026-09-01T12:00:00Z"}).encode()
+        neutral.check(raw)
+        (fact,) = neutral.parse(Delivered(raw, "application/json", {}, 0, "acme"))
+        assert getattr(fact, "queue" if "queue" in event else "agent") == name
+    assert neutral.identify(Delivered(raw, "application/json", {}, 0, "acme")).stream == name
+
+
+@pytest.mark.parametrize("name", ["", "a" * 501])
+def test_a_name_of_nothing_or_of_too_much_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="`queue` is"):
+        neutral.check(
+            json.dumps({"type": "queue.entered", "call_sid": "c-1", "queue": name, "occurred_at": "2026-09-01T12:00:00Z"}).encode()
+        )

@@ -28,7 +28,7 @@ from tests.given import NOON, SECOND
 
 DAY = 24 * 3600 * SECOND
 LATEST = NOON + 1000 * DAY  # every sum is old by then
-LONGEST = "".join(random.Random(1).choices("📞📟📠🎧", k=256))  # a name of a kilobyte, which is in every index
+LONGEST = "".join(random.Random(1).choices("📞📟📠🎧", k=500))  # a name of two kilobytes, which is in every index
 WAITED = "count(*) FILTER (WHERE outcome = '{0}' AND wait_ms <= {1} * 1000)"
 OF_VISITS = {
     "offered": "count(*)",
