@@ -16,7 +16,8 @@ import msgspec
 from benchmarks.measuring import Result, Size
 
 NAMES = (
-    "accept", "projecting", "framework", "summing", "importing", "freshness", "rolling", "exporting", "voicing", "audio", "dispatch", "simulating", "starting", "memory", "inferring", "micro", "rating",
+    "accept", "projecting", "framework", "summing", "importing", "freshness", "rolling", "answered", "exporting", "voicing",
+    "audio", "dispatch", "simulating", "starting", "memory", "inferring", "rating", "micro",
 )  # fmt: skip
 
 
