@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calls.metrics.metric import HANDLE, LENGTH, OF_AGENTS, STATE, TALK, Metric, terms
+from calls.metrics.metric import HANDLE, LENGTH, OF_AGENTS, STATE, TALK, Metric, ratio, terms
 
 _AWS = "https://docs.aws.amazon.com/connect/latest/adminguide/metrics-definitions.md"
 _GENESYS = "https://community.genesys.com/discussion/does-occupancy-include-all-busy-time"
@@ -30,19 +30,7 @@ def _state(id_: str, name: str, *, says: str, formula: str, measure: str) -> Met
 
 
 def _share(id_: str, name: str, *, says: str, formula: str, top: str, bottom: str, source: str) -> Metric:
-    return Metric(
-        id=id_,
-        name=name,
-        unit="ratio",
-        kind="ratio",
-        says=says,
-        formula=formula,
-        numerator=terms(top),
-        denominator=terms(bottom),
-        attributions=STATE,
-        dimensions=OF_AGENTS,
-        source=source,
-    )
+    return ratio(id_, name, says=says, formula=formula, top=top, bottom=bottom, attributions=STATE, dimensions=OF_AGENTS, source=source)
 
 
 AGENT_METRICS: tuple[Metric, ...] = (
@@ -64,15 +52,14 @@ AGENT_METRICS: tuple[Metric, ...] = (
         formula="Σ wrap-up",
         measure="wrapped_up",
     ),
-    Metric(
-        id="handle.aht",
-        name="Average handling time",
+    ratio(
+        "handle.aht",
+        "Average handling time",
         unit="ms",
-        kind="ratio",
         says="Mean of talk, hold and wrap-up for each answer; time in other states is not in it.",
         formula="(talk + hold + wrap-up) / handled",
-        numerator=terms("talk + hold + wrapped_up"),
-        denominator=terms("handled"),
+        top="talk + hold + wrapped_up",
+        bottom="handled",
         attributions=HANDLE,
         source=_AWS,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calls.metrics.metric import CALL, Metric, terms
+from calls.metrics.metric import CALL, Metric, ratio, terms
 
 _FCR = "https://www.callcentrehelper.com/first-call-contact-resolution-fcr-208926.htm"
 _WINDOW = ("window_days",)
@@ -18,24 +18,6 @@ def _count(id_: str, name: str, *, says: str, formula: str, measure: str, parame
         numerator=terms(measure),
         attributions=CALL,
         parameters=parameters,
-    )
-
-
-def _share(
-    id_: str, name: str, *, says: str, formula: str, top: str, bottom: str, source: str = "Safiri", parameters: tuple[str, ...] = ()
-) -> Metric:
-    return Metric(
-        id=id_,
-        name=name,
-        unit="ratio",
-        kind="ratio",
-        says=says,
-        formula=formula,
-        numerator=terms(top),
-        denominator=terms(bottom),
-        attributions=CALL,
-        parameters=parameters,
-        source=source,
     )
 
 
@@ -76,7 +58,7 @@ CALL_METRICS: tuple[Metric, ...] = (
         formula="journeys with a transfer",
         measure="calls_transferred",
     ),
-    _share(
+    ratio(
         "calls.answer_rate",
         "Answer-seizure ratio",
         says="The share of all calls in which a person was reached.",
@@ -84,6 +66,7 @@ CALL_METRICS: tuple[Metric, ...] = (
         top="calls_answered",
         bottom="calls",
         source="CGRateS, docs/stats.rst (ASR)",
+        attributions=CALL,
     ),
     _count(
         "callers.repeat",
@@ -93,7 +76,7 @@ CALL_METRICS: tuple[Metric, ...] = (
         measure="repeats",
         parameters=_WINDOW,
     ),
-    _share(
+    ratio(
         "fcr.window",
         "First-call resolution (window)",
         says="The share of inbound calls that the same known caller did not repeat within window_days. Final when those are over.",
@@ -102,6 +85,7 @@ CALL_METRICS: tuple[Metric, ...] = (
         bottom="known_callers",
         source=_FCR,
         parameters=_WINDOW,
+        attributions=CALL,
     ),
     _count("bot.calls", "Calls with a bot", says="Calls that a bot answered.", formula="calls with a bot's leg", measure="bot_calls"),
     _count(
@@ -118,13 +102,14 @@ CALL_METRICS: tuple[Metric, ...] = (
         formula="bot calls that went on",
         measure="bot_handed_over",
     ),
-    _share(
+    ratio(
         "bot.containment",
         "Bot containment",
         says="The share of calls with a bot that it saw to the end.",
         formula="contained / bot calls",
         top="bot_contained",
         bottom="bot_calls",
+        attributions=CALL,
     ),
     _cost("charged", "Charged", says="What providers charged. Null until charges are kept.", formula="Σ charges", ratio=False),
     _cost("per_call", "Cost of a call", says="Charges for each call. Null until charges are kept.", formula="Σ charges / calls"),

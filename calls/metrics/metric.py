@@ -63,6 +63,17 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys(term.measure for term in self.terms))
 
 
+def ratio(
+    id_: str, name: str, *, says: str, formula: str, top: str, bottom: str, attributions: tuple[Attribution, ...], unit: Unit = "ratio",
+    parameters: tuple[str, ...] = (), dimensions: tuple[str, ...] | None = None, source: str = "Safiri",
+) -> Metric:  # fmt: skip
+    """The entry of one sum over another, both written as for `terms`: a share, or a mean where `unit` is ms."""
+    return Metric(
+        id=id_, name=name, unit=unit, kind="ratio", says=says, formula=formula, numerator=terms(top), denominator=terms(bottom),
+        attributions=attributions, parameters=parameters, dimensions=dimensions, source=source,
+    )  # fmt: skip
+
+
 def terms(text: str) -> tuple[Term, ...]:
     """`answered + abandoned - short_abandoned` as terms: the formula as it is written in the catalogue."""
     found: list[Term] = []

@@ -5,7 +5,7 @@ Within the threshold means wait ≤ threshold_s, everywhere.
 
 from __future__ import annotations
 
-from calls.metrics.metric import VISIT, Metric, terms
+from calls.metrics.metric import VISIT, Metric, ratio
 
 _HOUSE = "https://www.callcentrehelper.com/service-level-threshold-calculations-206890.htm"
 _GENESYS = "https://help.mypurecloud.com/articles/configure-the-service-level-calculation/"
@@ -17,19 +17,7 @@ _SHORT = ("threshold_s", "short_abandon_s")
 def _level(
     id_: str, name: str, *, says: str, formula: str, top: str, bottom: str, source: str, parameters: tuple[str, ...] = ("threshold_s",)
 ) -> Metric:
-    return Metric(
-        id=id_,
-        name=name,
-        unit="ratio",
-        kind="ratio",
-        says=says,
-        formula=formula,
-        numerator=terms(top),
-        denominator=terms(bottom),
-        attributions=VISIT,
-        parameters=parameters,
-        source=source,
-    )
+    return ratio(id_, name, says=says, formula=formula, top=top, bottom=bottom, attributions=VISIT, parameters=parameters, source=source)
 
 
 SERVICE_LEVELS: tuple[Metric, ...] = (
