@@ -15,6 +15,7 @@ import psycopg
 from calls.agents import LONGEST, REACH_MS, State, Stretch, day_of, day_start
 from calls.clock import Micros, to_datetime, to_micros
 from projections.agent_marks import OF_AGENTS, Agent, Range
+from projections.segments import long
 
 NEVER: Micros = 7_258_118_400_000_000  # the year 2200, after all that can be reported
 AT_ONCE = 3000  # facts of one range that are folded in one transaction; the rest of it is marked again
@@ -47,7 +48,7 @@ class Span(msgspec.Struct):
 
 _ASKED = "unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]) WITH ORDINALITY AS a (tenant, agent, low, high, n)"
 _RUN = "s.agent, s.kind, s.started_at, s.ended_at, s.journey_id, s.call_sid, s.leg, s.queue, s.cohort_at"
-_LONG = "(s.ended_at IS NULL OR s.ended_at - s.started_at > interval '48 hours')"
+_LONG = long("s.")
 # All states at the instant of the last one before: which of them stands is not for the database's order of texts to say.
 _STATES = f"""
 SELECT a.n, s.at, s.event_id, s.account, s.state, s.reason, s.lasts_ms

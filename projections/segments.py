@@ -6,8 +6,15 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from calls.agents import LONGEST
 from calls.journey import Journey
 from projections.shape import Projection, Row, clean, key, metadata, moment, ms, odd, text, when
+
+
+def long(alias: str) -> str:
+    """SQL: a segment is open or lasts longer than LONGEST. Such are few and have an index of their own, which is found by these words."""
+    return f"({alias}ended_at IS NULL OR {alias}ended_at - {alias}started_at > interval '{LONGEST // 3_600_000_000} hours')"
+
 
 TABLE = sa.Table(
     "segments", metadata, key("tenant"), key("journey_id"), key("call_sid"), key("leg"), key("n", sa.Integer), text("kind"),
@@ -22,7 +29,7 @@ TABLE = sa.Table(
     sa.Index("segments_agent_idx", "tenant", "agent", "started_at", postgresql_where=sa.text("agent IS NOT NULL")),
     sa.Index(
         "segments_agent_long_idx", "tenant", "agent", "started_at",
-        postgresql_where=sa.text("agent IS NOT NULL AND (ended_at IS NULL OR ended_at - started_at > interval '48 hours')"),
+        postgresql_where=sa.text(f"agent IS NOT NULL AND {long('')}"),
     ),
 )  # fmt: skip
 

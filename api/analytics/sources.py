@@ -13,6 +13,7 @@ from calls.clock import Micros, to_datetime
 from calls.metrics.measures import Measure, Source, Test
 from calls.metrics.plan import Moment
 from calls.metrics.question import ATTRIBUTE, Parameters
+from projections.segments import long
 from projections.shape import odd
 
 
@@ -104,7 +105,7 @@ SOURCES: dict[Source, Facts] = {
     "stretches": Facts(
         "live.segments s", "s", ("journey_id", "call_sid", "leg", "n"), "s.started_at", "s.ended_at", "s.cohort_at", "s.started_at",
         _OF_JOURNEY | _own("s", "queue", "agent", "menu"), journey=_join("s"), only="s.cohort_at IS NOT NULL", length="s.duration_ms",
-        long="(s.ended_at IS NULL OR s.ended_at - s.started_at > interval '48 hours')",
+        long=long("s."),
         indexed="s.started_at", odd=odd(("s.started_at", "s.ended_at"), ("s.cohort_at", "s.started_at")),
     ),
     "agents": Facts(
