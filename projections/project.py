@@ -7,7 +7,7 @@ has meanwhile taken a partition. A record that cannot be understood goes to quar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
@@ -27,6 +27,7 @@ from runtime.problems import Retry
 
 log = structlog.get_logger()
 Partition = tuple[str, int]
+Done = TypeVar("Done")
 
 
 class Fenced(Exception):
@@ -68,14 +69,19 @@ class Projector:
 
     def project(self, records: Sequence[Record]) -> Projected:
         """Projects what of `records` is not projected yet. All or nothing."""
-        return self._in_transaction(lambda cursor: self._project(cursor, records))
 
-    def _in_transaction(self, work: Callable[[psycopg.Cursor[Any]], Projected]) -> Projected:
+        def whole(cursor: psycopg.Cursor[Any]) -> tuple[Projected, Outcome]:
+            projected = self._project(cursor, records)
+            return projected, projected.outcome
+
+        return self._in_transaction(whole)
+
+    def _in_transaction(self, work: Callable[[psycopg.Cursor[Any]], tuple[Done, Outcome]]) -> Done:
         """Runs `work` in one transaction; only after its commit is anything remembered."""
         try:
             connection = self.connection()
             with connection.transaction(), connection.cursor() as cursor:
-                projected = work(cursor)
+                done, outcome = work(cursor)
         except CLASHED as error:
             self.memory.clear()
             raise Retry(f"another worker was in the way: {type(error).__name__}") from error
@@ -84,58 +90,53 @@ class Projector:
         except AWAY as error:
             self.close()
             raise Retry(f"Postgres went away: {type(error).__name__}") from error
-        for key, version, deliveries in projected.outcome.remember:
+        for key, version, deliveries in outcome.remember:
             self.memory.keep(key, version, deliveries)
-        return projected
+        return done
 
     def fold_due(self) -> int:
         """Folds large journeys whose time has come; returns how many calls of theirs had changed. Raises Retry like `project`."""
 
-        def due(cursor: psycopg.Cursor[Any]) -> Projected:
-            n, _ = generations.enter(cursor)
-            generations.use(cursor, n)
+        def due(cursor: psycopg.Cursor[Any], n: int) -> tuple[int, Outcome]:
             self._read_configurations(cursor)
             streams = deferred.take_due(cursor)
-            outcome = Outcome([], [], [])
-            if streams:
-                arrived: dict[Stream, list[Delivery]] = {stream: [] for stream in streams}
-                marks = Marks()
-                outcome = refold(cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, marks=marks)
-                marks.write(cursor, n)
-                bookkeeping.mark_broken(cursor, outcome, arrived)
-            done.append(len(streams))
-            return Projected([], [], outcome)
+            if not streams:
+                return 0, Outcome([], [], [])
+            arrived: dict[Stream, list[Delivery]] = {stream: [] for stream in streams}
+            marks = Marks()
+            outcome = refold(cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, marks=marks)
+            marks.write(cursor, n)
+            bookkeeping.mark_broken(cursor, outcome, arrived)
+            return len(streams), outcome
 
-        done: list[int] = []
-        self._in_transaction(due)
-        return done[-1]
+        return self._beside(due)
 
     def fold_agents(self) -> int:
         """One pass of the second fold (projections/agent_fold.py); returns how many marks it took. Raises Retry like `project`."""
 
-        def fold(cursor: psycopg.Cursor[Any]) -> Projected:
-            n, _ = generations.enter(cursor)
-            generations.use(cursor, n)
+        def fold(cursor: psycopg.Cursor[Any], n: int) -> tuple[int, Outcome]:
             self._read_configurations(cursor)
-            done.append(agent_fold.fold_agents(cursor, n, self._configurations))
-            return Projected([], [], Outcome([], [], []))
+            return agent_fold.fold_agents(cursor, n, self._configurations), Outcome([], [], [])
 
-        done: list[int] = []
-        self._in_transaction(fold)
-        return done[-1]
+        return self._beside(fold)
 
     def compact(self, *, until: Micros) -> int:
         """Gathers some sums of slots before `until` (projections/compacting.py); returns how many rows. Raises Retry like `project`."""
 
-        def gather(cursor: psycopg.Cursor[Any]) -> Projected:
+        def gather(cursor: psycopg.Cursor[Any], _: int) -> tuple[int, Outcome]:
+            return sum(compact(cursor, aggregate, until=until) for aggregate in AGGREGATES), Outcome([], [], [])
+
+        return self._beside(gather)
+
+    def _beside(self, work: Callable[[psycopg.Cursor[Any], int], tuple[int, Outcome]]) -> int:
+        """Runs `work` on the live generation, which it is told; returns how much it did."""
+
+        def whole(cursor: psycopg.Cursor[Any]) -> tuple[int, Outcome]:
             n, _ = generations.enter(cursor)
             generations.use(cursor, n)
-            done.append(sum(compact(cursor, aggregate, until=until) for aggregate in AGGREGATES))
-            return Projected([], [], Outcome([], [], []))
+            return work(cursor, n)
 
-        done: list[int] = []
-        self._in_transaction(gather)
-        return done[-1]
+        return self._in_transaction(whole)
 
     def quarantine(self, record: Record, reason: str) -> Projected:
         """Puts one record aside as it is and moves past it."""
