@@ -39,7 +39,7 @@ ANSWERED_BY = both(
         "t.cohort_at AS entered_at",
         "t.agent",
         "1 AS amount",
-        when="t.cohort_at IS NOT NULL AND t.agent IS NOT NULL",
+        when=_TAKEN,
     ),
 )
 
