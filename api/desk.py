@@ -8,12 +8,12 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from api import problems, schemas
 from api.auth import Reader, needs
 from api.params import refuse_all
+from calls.faults import Faults
 from calls.masking import mask_text
 from calls.parties import readable
 from calls.providers.reading import LONGEST_LABEL, request_label
@@ -21,8 +21,9 @@ from desk.agents import SAID
 from desk.floor import Floor
 from desk.orders import Order
 from runtime.addresses import VIRTUAL, api_url
+from runtime.bodies import as_json, whole
 from runtime.keys import Grant
-from runtime.problems import FieldError, Refused, invalid
+from runtime.problems import Refused, invalid, refusal
 from runtime.settings import Account, Settings
 
 Wrong: TypeAlias = Callable[[str, str], None]
@@ -56,7 +57,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def list_agents(request: Request, grant: Reader) -> Response:
     """Every agent of the configuration and what they do now; one who was never heard of is offline."""
     refuse_all(request.query_params.multi_items())
-    return _json({"agents": await _floor(request).agents(grant.tenant)})
+    return as_json({"agents": await _floor(request).agents(grant.tenant)})
 
 
 @router.post("/v1/agents/{agent}/state", **schemas.AGENT_STATE)
@@ -75,14 +76,14 @@ async def say_state(request: Request, agent: str, grant: Writer) -> Response:
     if reason is not None and not (isinstance(reason, str) and len(reason) <= LONGEST_REASON and reason.isprintable()):
         raise invalid("reason", f"give a printable text of at most {LONGEST_REASON} characters, or leave it out")
     masked = mask_text(reason) if reason else None
-    return _json(await _floor(request).say_state(agent, tenant=grant.tenant, state=said.state, reason=masked))
+    return as_json(await _floor(request).say_state(agent, tenant=grant.tenant, state=said.state, reason=masked))
 
 
 @router.get("/v1/queues", **schemas.answer("QueueList", errors=(401, 403, 422, 503)))
 async def list_queues(request: Request, grant: Reader) -> Response:
     """Every queue: how many wait in it, and what its agents do."""
     refuse_all(request.query_params.multi_items())
-    return _json({"queues": await _floor(request).queues(grant.tenant)})
+    return as_json({"queues": await _floor(request).queues(grant.tenant)})
 
 
 @router.get("/v1/queues/{queue}/waiting", **schemas.WAITING)
@@ -94,7 +95,7 @@ async def list_waiting(request: Request, queue: str, grant: Reader) -> Response:
     waiting = await _floor(request).waiting(grant.tenant, queue)
     if not waiting and queue not in _floor(request).known_queues(grant.tenant):
         raise _unknown_queue(queue)
-    return _json({"queue": queue, "waiting": waiting})
+    return as_json({"queue": queue, "waiting": waiting})
 
 
 @router.post("/v1/calls", **schemas.PLACED)
@@ -115,10 +116,10 @@ async def place_call(request: Request, grant: Writer) -> Response:
 
 def checked(wanted: Wanted, *, settings: Settings, tenant: str, key: str) -> Order:
     """The order. Raises Refused 422 that names every field at fault."""
-    errors: list[FieldError] = []
+    errors: list[tuple[str, str]] = []
 
     def wrong(field: str, detail: str) -> None:
-        errors.append({"field": field, "detail": detail})
+        errors.append((field, detail))
 
     to = readable(wanted.to, settings.tenant(tenant).country)
     if to is None or not to.startswith(("+", "sip:", "sips:")):
@@ -132,7 +133,7 @@ def checked(wanted: Wanted, *, settings: Settings, tenant: str, key: str) -> Ord
     elif label is not None and mask_text(label) != label:
         wrong("client_request_id", "looks like a card number, which is kept nowhere: choose another")
     if errors:
-        raise Refused(422, "Invalid request", "; ".join(f"{one['field']}: {one['detail']}" for one in errors)[:2000], errors=errors)
+        raise refusal(Faults(errors))
     from_ = wanted.caller_id or next(iter(settings.accounts[name].numbers), None)
     return Order(tenant, key, name, to or "", from_, wanted.flow, wanted.agent, label)
 
@@ -200,12 +201,8 @@ def _floor(request: Request) -> Floor:
 
 async def _body(request: Request, shape: type[Any]) -> Any:
     """The JSON body as `shape`. Refused 413 and 422, which names the field."""
-    body = b""
+    body = await whole(request, LARGEST, too_large=f"the body is larger than {LARGEST >> 10} KiB")
     try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > LARGEST:
-                raise Refused(413, "Too large", f"the body is larger than {LARGEST >> 10} KiB")
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         why, _, where = str(error).partition(" - at `$.")
@@ -213,9 +210,3 @@ async def _body(request: Request, shape: type[Any]) -> Any:
         raise invalid(field, why) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise invalid("body", "send one JSON object") from None
-    except ClientDisconnect:
-        raise Refused(400, "Gone", "the connection ended before the body did") from None
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

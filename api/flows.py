@@ -9,21 +9,23 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from api import schemas
 from api.auth import Reader
 from api.params import refuse_all
+from calls.voice import trial
 from calls.voice.flow import Flow, shown
 from calls.voice.position import State
-from calls.voice.trial import as_json, try_step
+from calls.voice.trial import try_step
 from runtime import clock
+from runtime.bodies import as_json, whole
 from runtime.flows import tenant_of
 from runtime.problems import Refused, invalid
 from runtime.settings import Settings
 
 LARGEST = 64 << 10
+TOO_LARGE = f"at most {LARGEST} bytes: the state of the last answer and the digits"
 _BODY: schemas.Schema = {
     "type": "object", "additionalProperties": False,
     "properties": {
@@ -54,7 +56,7 @@ async def list_flows(request: Request, grant: Reader) -> Response:
     refuse_all(request.query_params.multi_items())
     flows: dict[str, Flow] = request.app.state.flows
     own = [flow for flow in flows.values() if tenant_of(request.app.state.settings, flow) == grant.tenant]
-    return _json({"flows": [_head(flow) | {"steps": list(flow.steps)} for flow in sorted(own, key=lambda flow: flow.name)]})
+    return as_json({"flows": [_head(flow) | {"steps": list(flow.steps)} for flow in sorted(own, key=lambda flow: flow.name)]})
 
 
 @router.get("/v1/flows/{flow}", **schemas.answer("Flow", parameters=_NAME, errors=(401, 403, 404, 422)))
@@ -62,7 +64,7 @@ async def get_flow(request: Request, flow: str, grant: Reader) -> Response:
     """One flow with all its steps."""
     refuse_all(request.query_params.multi_items())
     found = _own(request, flow, grant.tenant)
-    return _json(_head(found) | {"timezone": found.timezone, "steps": {name: shown(step) for name, step in found.steps.items()}})
+    return as_json(_head(found) | {"timezone": found.timezone, "steps": {name: shown(step) for name, step in found.steps.items()}})
 
 
 @router.post("/v1/flows/{flow}/try", **_TRY)
@@ -70,13 +72,13 @@ async def try_flow(request: Request, flow: str, grant: Reader) -> Response:
     """The next answer of a walk: `{}` first, then the state that came back and the digits that are pressed."""
     refuse_all(request.query_params.multi_items())
     found = _own(request, flow, grant.tenant)
-    asked = _asked(await _body(request))
+    asked = _asked(await whole(request, LARGEST, too_large=TOO_LARGE))
     settings: Settings = request.app.state.settings
     tried = try_step(
         found, _state(found, asked.state), asked.digits, now=clock.now(), agent=asked.agent, answered=asked.answered,
         public=(settings.public_url or str(request.base_url)).rstrip("/"),
     )  # fmt: skip
-    return _json(as_json(found, tried))
+    return as_json(trial.as_json(found, tried))
 
 
 def _head(flow: Flow) -> dict[str, object]:
@@ -89,18 +91,6 @@ def _own(request: Request, name: str, tenant: str) -> Flow:
     if flow is None or tenant_of(request.app.state.settings, flow) != tenant:
         raise Refused(404, "Not Found", f"no flow {name[:100]!r} of yours: GET /v1/flows lists them")
     return flow
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LARGEST:
-                raise Refused(413, "Too large", f"at most {LARGEST} bytes: the state of the last answer and the digits")
-    except ClientDisconnect:
-        raise Refused(400, "Incomplete", "the body ended early") from None
-    return body
 
 
 def _asked(body: bytes) -> Step:
@@ -122,7 +112,3 @@ def _state(flow: Flow, given: dict[str, Any] | None) -> State | None:
     if state.step not in flow.steps or not 0 < state.visit < 1_000_000 or not 0 <= state.tries < 1_000_000:
         raise invalid("state", "this is no state of a walk through this flow: send the one of the answer before, unchanged")
     return state
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -13,10 +13,11 @@ import msgspec
 
 from api.cursors import Place, decode, filters_digest
 from calls.clock import Micros
+from calls.faults import Faults
 from calls.journey import ANOMALIES, DIRECTIONS, OUTCOMES, STATES
 from calls.parameters import ATTRIBUTE, LONGEST, named, one_of, plain, whole, zoned_time
 from calls.parties import readable
-from runtime.problems import FieldError, Refused, invalid
+from runtime.problems import invalid, refusal
 
 Value: TypeAlias = str | int
 MOST = 500
@@ -46,7 +47,7 @@ def parse(items: Iterable[tuple[str, str]], *, tenant: str, country: str) -> Ask
     """`items` are names and texts as they came. Raises Refused 422 that names every parameter at fault."""
     given: dict[str, str] = {}
     read: dict[str, Value] = {}
-    errors: list[FieldError] = []
+    faults: list[tuple[str, str]] = []
     for name, text in items:
         try:
             if name in given:
@@ -55,11 +56,11 @@ def parse(items: Iterable[tuple[str, str]], *, tenant: str, country: str) -> Ask
             if name != "cursor":
                 read[name] = value_of(name, text, country)
         except ValueError as error:
-            errors.append({"field": name or "(no name)", "detail": str(error)})
-    if not errors and "from" in read and "to" in read and int(read["from"]) > int(read["to"]):
-        errors = [{"field": "from", "detail": "from is later than to: exchange them"}]
-    if errors:
-        raise Refused(422, "Invalid request", "; ".join(f"{one['field']}: {one['detail']}" for one in errors)[:2000], errors=errors)
+            faults.append((name or "(no name)", str(error)))
+    if not faults and "from" in read and "to" in read and int(read["from"]) > int(read["to"]):
+        faults = [("from", "from is later than to: exchange them")]
+    if faults:
+        raise refusal(Faults(faults))
     limit = int(read.pop("limit", USUAL))
     filters = dict(sorted(read.items()))
     digest = filters_digest(tenant, filters)

@@ -10,20 +10,21 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from api import schemas
 from api.auth import Reader, needs
 from api.params import refuse_all
 from calls.faults import Faults
-from calls.rating.answer import as_json, plan_as_json
+from calls.rating import answer
+from calls.rating.answer import plan_as_json
 from calls.rating.legs import FIELDS, read_legs
 from calls.rating.plan import parse
 from calls.rating.rate import rate
 from calls.rating.terms import DIRECTIONS, KINDS, Plan
 from calls.voice.check_steps import near, word_for
 from runtime import clock, posted_plans
+from runtime.bodies import as_json, whole
 from runtime.keys import Grant
 from runtime.plans import plan_named, refused
 from runtime.postgres import AWAY, connect
@@ -33,6 +34,7 @@ from runtime.settings import Settings
 Named: TypeAlias = Callable[[str], Plan]
 Writer = Annotated[Grant, Depends(needs("write"))]
 LARGEST = 16 << 20
+TOO_LARGE = f"at most {LARGEST >> 20} MiB: send the legs in several requests"
 _SECONDS: schemas.Schema = {"type": "number", "minimum": 0, "description": "Seconds, to the millisecond."}
 _LEG: schemas.Schema = {
     "type": "object",
@@ -92,11 +94,11 @@ router = APIRouter(tags=["money"])
 async def rate_legs(request: Request, grant: Reader) -> Response:
     """One charge a leg, with the working line by line; what no rule covers is unrated, never free."""
     refuse_all(request.query_params.multi_items())
-    body = await _body(request)
+    body = await whole(request, LARGEST, too_large=TOO_LARGE)
     state = request.app.state
     settings: Settings = state.settings
     found: Named = partial(_named, state.database_url, grant.tenant)
-    return _json(await asyncio.to_thread(_rated, body, settings.tenant(grant.tenant).timezone, found))
+    return as_json(await asyncio.to_thread(_rated, body, settings.tenant(grant.tenant).timezone, found))
 
 
 @router.get("/v1/rate-plans", **schemas.answer("RatePlans", errors=(401, 403, 422, 503)))
@@ -104,19 +106,19 @@ async def list_plans(request: Request, grant: Reader) -> Response:
     """The plans that there are, shipped and posted, each with its versions and the whole of it as TOML."""
     refuse_all(request.query_params.multi_items())
     plans = await asyncio.to_thread(_listed, request.app.state.database_url, grant.tenant)
-    return _json({"plans": [plan_as_json(plan) for plan in plans]})
+    return as_json({"plans": [plan_as_json(plan) for plan in plans]})
 
 
 @router.post("/v1/rate-plans", **_POST)
 async def post_plan(request: Request, grant: Writer) -> Response:
     """Appends the versions that are new; the same again is no change, other content under a version's name is a conflict."""
     refuse_all(request.query_params.multi_items())
-    asked = _object(await _body(request), ("plan", "plan_toml"))
+    asked = _object(await whole(request, LARGEST, too_large=TOO_LARGE), ("plan", "plan_toml"))
     name = asked.get("plan")
     if not isinstance(name, str):
         raise invalid("plan", "must be the name of the plan" if name is None else f"must be a name, not {word_for(name)}")
     given = _parsed(asked.get("plan_toml"), name)
-    return _json(await asyncio.to_thread(_posted, request.app.state.database_url, grant.tenant, given))
+    return as_json(await asyncio.to_thread(_posted, request.app.state.database_url, grant.tenant, given))
 
 
 @contextmanager
@@ -154,7 +156,7 @@ def _rated(body: bytes, zone: str, named: Named = plan_named) -> dict[str, objec
     asked = _object(body, tuple(_BODY["properties"]))
     plan = _plan(asked, named)
     try:
-        return as_json(plan, rate(plan, read_legs(asked.get("legs")), zone=zone))
+        return answer.as_json(plan, rate(plan, read_legs(asked.get("legs")), zone=zone))
     except Faults as faults:
         raise refused(faults, "Invalid legs") from None
 
@@ -193,19 +195,3 @@ def _parsed(text: object, name: str) -> Plan:
         return parse(text, name=name)
     except Faults as faults:
         raise refused(faults, "Invalid plan") from None
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LARGEST:
-                raise Refused(413, "Too large", f"at most {LARGEST >> 20} MiB: send the legs in several requests")
-    except ClientDisconnect:
-        raise Refused(400, "Incomplete", "the body ended early") from None
-    return bytes(body)
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -6,9 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterable
 
-import msgspec
 from fastapi import APIRouter, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from api import schemas
@@ -16,9 +14,11 @@ from api.auth import Reader
 from calls.faults import Faults
 from calls.rating.infer import Inferred, infer
 from calls.rating.infer_read import decoded, read
-from runtime.problems import FieldError, Refused, invalid
+from runtime.bodies import as_json, whole
+from runtime.problems import invalid, refusal
 
 LARGEST = 64 << 20
+TOO_LARGE = f"at most {LARGEST >> 20} MiB: a few hundred calls of different lengths say as much"
 CURRENCY = "KES"
 _PARAMETERS: list[schemas.Schema] = [
     {"name": "currency", "in": "query", "schema": {"type": "string", "pattern": "^[A-Z]{3}$", "default": CURRENCY},
@@ -44,9 +44,9 @@ router = APIRouter(tags=["money"])
 async def infer_tariff(request: Request, grant: Reader) -> Response:
     """The rules that explain the lines of a CSV, best first; or the one that explains the most, with its exceptions."""
     currency = _currency(request.query_params.multi_items())
-    body = await _body(request)
+    body = await whole(request, LARGEST, too_large=TOO_LARGE)
     found = await asyncio.to_thread(inferred, body, currency)
-    return Response(msgspec.json.encode(found), media_type="application/json")
+    return as_json(found)
 
 
 def inferred(body: bytes, currency: str = CURRENCY) -> Inferred:
@@ -54,8 +54,7 @@ def inferred(body: bytes, currency: str = CURRENCY) -> Inferred:
     try:
         lines = read(decoded(body))
     except Faults as error:
-        errors: list[FieldError] = [{"field": field, "detail": detail} for field, detail in error.faults]
-        raise Refused(422, "Invalid request", str(error), errors=errors) from None
+        raise refusal(error, detail=str(error)) from None
     return infer(lines, currency=currency)
 
 
@@ -73,15 +72,3 @@ def _currency(items: Iterable[tuple[str, str]]) -> str:
             raise invalid(name, "is no parameter here: currency alone is")
         found = known_currency(value)
     return found
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LARGEST:
-                raise Refused(413, "Too large", f"at most {LARGEST >> 20} MiB: a few hundred calls of different lengths say as much")
-    except ClientDisconnect:
-        raise Refused(400, "Incomplete", "the body ended early") from None
-    return bytes(body)

@@ -8,13 +8,13 @@ from typing import Any, TypedDict
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from calls.envelope import Envelope
 from calls.masking import mask_text
 from calls.providers import PROVIDERS, neutral
 from ingest.accept import Log, Origin, envelope
+from runtime.bodies import as_json, whole
 from runtime.clock import now
 from runtime.keys import Grant
 from runtime.problems import FieldError, Refused
@@ -42,7 +42,7 @@ def router(log: Log, settings: Settings, write: Callable[[Request], Awaitable[Gr
         envelopes, rejected = _read(origin, body, request.headers.get("content-type", ""))
         await log.append_all(envelopes)
         answer = {"accepted": len(envelopes), "rejected": rejected}
-        return Response(msgspec.json.encode(answer), 202, media_type="application/json")
+        return as_json(answer, 202)
 
     return routes
 
@@ -70,16 +70,7 @@ def _origin(settings: Settings, grant: Grant, asked: str | None) -> Origin:
 async def _body(request: Request) -> bytes:
     if request.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
         raise Refused(415, "Compressed body", "send the body as it is, without content-encoding")
-    chunks, size = [], 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > LARGEST:
-                raise Refused(413, "Too large", f"at most {LARGEST} bytes a request; send the events in parts")
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise Refused(400, "Incomplete", "the body ended early") from None
-    return b"".join(chunks)
+    return await whole(request, LARGEST, too_large=f"at most {LARGEST} bytes a request; send the events in parts")
 
 
 def _read(origin: Origin, body: bytes, content_type: str) -> tuple[list[Envelope], list[Rejected]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from calls.faults import Faults
 from calls.rating.plan import parse
 from calls.rating.terms import Plan
-from runtime.problems import FieldError, Refused
+from runtime.problems import Refused, refusal
 
 LARGEST = 4 << 20
 _SHIPPED = files("calls.rating") / "plans"
@@ -55,7 +55,6 @@ def text_of(file: Path) -> str:
 
 
 def refused(faults: Faults, title: str) -> Refused:
-    """422 with every field."""
-    errors: list[FieldError] = [{"field": field, "detail": detail} for field, detail in faults.faults]
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return Refused(422, title, f"{errors[0]['field']}: {errors[0]['detail']}{more}", errors=errors)
+    """422 with every field; in words the first of them."""
+    (field, detail), *others = faults.faults
+    return refusal(faults, title=title, detail=f"{field}: {detail}" + (f" (and {len(others)} more)" if others else ""))

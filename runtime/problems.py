@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from calls.faults import Faults
+
 
 class FieldError(TypedDict):
     field: str
@@ -29,6 +31,12 @@ class Refused(Exception):
 def invalid(field: str, detail: str) -> Refused:
     """422 that names one field."""
     return Refused(422, "Invalid request", detail, errors=[{"field": field, "detail": detail}])
+
+
+def refusal(faults: Faults, *, title: str = "Invalid request", detail: str | None = None) -> Refused:
+    """422 with every fault under its field. `detail` None: all of them in one line, as far as it goes."""
+    errors: list[FieldError] = [{"field": field, "detail": said} for field, said in faults.faults]
+    return Refused(422, title, str(faults)[:2000] if detail is None else detail, errors=errors)
 
 
 class Retry(Exception):

@@ -14,7 +14,7 @@ from calls.metrics.cells import grid
 from calls.metrics.evaluate import AnswerRow, definitions, is_final, rows
 from calls.metrics.plan import selections
 from calls.metrics.question import Question, Tally
-from runtime.problems import FieldError, Refused
+from runtime.problems import refusal
 
 Document = dict[str, Any]
 
@@ -55,12 +55,6 @@ def counted_rows(connection: sa.Connection, question: Question, known: Known, *,
         return rows(question, cells, counted), counted
     except Faults as error:
         raise refusal(error) from None
-
-
-def refusal(error: Faults) -> Refused:
-    """422 with every fault under the name of its parameter."""
-    errors: list[FieldError] = [{"field": field, "detail": detail} for field, detail in error.faults]
-    return Refused(422, "Invalid request", str(error)[:2000], errors=errors)
 
 
 def previous(question: Question) -> Question:

@@ -8,11 +8,11 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from api import read
-from api.analytics.answer import Known, refusal
+from api.analytics.answer import Known
 from calls.faults import Faults
 from calls.metrics.asked import Scope
 from calls.metrics.question import Question
-from runtime.problems import invalid
+from runtime.problems import invalid, refusal
 from runtime.settings import Account, Settings
 
 Understood = TypeVar("Understood")

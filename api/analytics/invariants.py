@@ -19,6 +19,7 @@ from api.auth import Reader
 from api.params import FILTERS, period_of
 from calls.metrics.laws import LAWS
 from runtime import clock
+from runtime.bodies import as_json
 from runtime.laws.check import Checked, Range, check, check_all
 
 router = APIRouter(tags=["metrics"])
@@ -35,7 +36,7 @@ def invariants(request: Request, grant: Reader) -> Response:
     since, until = period_of(request.query_params.multi_items())
     complete_through = state.freshness.complete_through()  # before the snapshot: never newer than what is counted
     found = check(state.database_url, grant.tenant, Range(since, until))
-    return Response(msgspec.json.encode(shown(found, complete_through)), media_type="application/json")
+    return as_json(shown(found, complete_through))
 
 
 def shown(found: Sequence[Checked], complete_through: str | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -18,6 +17,7 @@ from api.params import refuse_all
 from calls.metrics import asked
 from calls.metrics.parameters import BRIDGE, EXPLAIN, QUERY
 from calls.metrics.question import Question
+from runtime.bodies import as_json
 
 router = APIRouter(tags=["metrics"])
 ERRORS = (401, 403, 422, 503)
@@ -27,7 +27,7 @@ ERRORS = (401, 403, 422, 503)
 def list_metrics(request: Request, grant: Reader) -> Response:
     """Every metric, what it is made of and what it takes; and the presets: what other products show."""
     refuse_all(request.query_params.multi_items())
-    return _json(catalogue())
+    return as_json(catalogue())
 
 
 @router.get("/v1/metrics/query", **schemas.answer("MetricAnswer", parameters=shapes.parameters(QUERY), errors=ERRORS))
@@ -36,7 +36,7 @@ def query_metrics(request: Request, grant: Reader) -> Response:
     state = request.app.state
     question = understood(asked.query, request.query_params.multi_items(), settings=state.settings, tenant=grant.tenant)
     known_account(state.engine, question, state.settings)
-    return _json(answer(state.engine, question, _known(request, question)))
+    return as_json(answer(state.engine, question, _known(request, question)))
 
 
 @router.get("/v1/metrics/explain", **schemas.answer("MetricExplanation", parameters=shapes.parameters(EXPLAIN)))
@@ -45,7 +45,7 @@ def explain_metric(request: Request, grant: Reader) -> Response:
     state = request.app.state
     asked_for = understood(asked.explain, request.query_params.multi_items(), settings=state.settings, tenant=grant.tenant)
     known_account(state.engine, asked_for.question, state.settings)
-    return _json(explain(state.engine, asked_for, _known(request, asked_for.question)))
+    return as_json(explain(state.engine, asked_for, _known(request, asked_for.question)))
 
 
 @router.get("/v1/metrics/bridge", **schemas.answer("MetricBridge", parameters=shapes.parameters(BRIDGE), errors=ERRORS))
@@ -54,13 +54,9 @@ def bridge_presets(request: Request, grant: Reader) -> Response:
     state = request.app.state
     crossing = understood(asked.bridge, request.query_params.multi_items(), settings=state.settings, tenant=grant.tenant)
     known_account(state.engine, crossing.start, state.settings)
-    return _json(bridge(state.engine, crossing, _known(request, crossing.start)))
+    return as_json(bridge(state.engine, crossing, _known(request, crossing.start)))
 
 
 def _known(request: Request, question: Question) -> Known:
     """Asked before the tables are: what is complete then is in them."""
     return known(request.app.state.settings, question, request.app.state.freshness.complete_through())
-
-
-def _json(document: object) -> Response:
-    return Response(msgspec.json.encode(document), media_type="application/json")
