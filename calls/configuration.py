@@ -15,6 +15,7 @@ class Configuration(msgspec.Struct, frozen=True):
     numbers: dict[str, list[str]] = {}  # account -> its own numbers
     agents: dict[str, str] = {}  # address -> agent
     timezones: dict[str, str] = {}  # tenant -> IANA zone of its local days; the last version's count for all time
+    rate_plans: dict[str, str] = {}  # account -> the name of its rate plan
 
     def country(self, tenant: str) -> str:
         return self.countries.get(tenant, "KE")

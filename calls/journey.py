@@ -110,6 +110,38 @@ class Anomaly(msgspec.Struct, order=True):
     event_ids: list[str] = []
 
 
+class LegCharge(msgspec.Struct):
+    """What a leg that is over costs. `amount_minor` None: unrated, and `why` says what no rule covers.
+
+    `to`, `own`, `talk_ms`, `ring_ms`, `received_at`: what it was rated by (calls/rating/charge.py, RatedLeg).
+    `working`: `(what, exact)`, minor units as a rational in text; they sum to the amount.
+    """
+
+    call_sid: str
+    leg: str
+    account: str
+    direction: Direction | None
+    kind: MainKind
+    to: str | None
+    own: str | None
+    queue: str | None
+    agent: str | None
+    started_at: Micros
+    answered_at: Micros | None
+    ended_at: Micros
+    talk_ms: int | None
+    ring_ms: int
+    received_at: Micros
+    amount_minor: int | None
+    tax_minor: int | None
+    currency: str
+    plan: str
+    version: str | None
+    rule: int | None
+    why: str = ""
+    working: list[tuple[str, str]] = []
+
+
 class Durations(msgspec.Struct):
     """Integer ms; total is None until the end is known."""
 
@@ -151,6 +183,7 @@ class Journey(msgspec.Struct):
     events: int = 0
     last_sign_at: Micros = 0
     call_sids: list[str] = []
+    charges: list[LegCharge] = []  # of legs that are over, where the account has a rate plan
 
 
 def journey_id(tenant: str, call_sid: str) -> str:

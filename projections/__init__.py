@@ -12,6 +12,7 @@ from projections import (
     agent_slots,
     agent_states,
     calls_table,
+    charges,
     journeys,
     labels,
     legs,
@@ -30,6 +31,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     queue_visits.PROJECTION,
     menu_steps.PROJECTION,
     labels.PROJECTION,
+    charges.PROJECTION,
 )
 AGGREGATES: tuple[Aggregate, ...] = (queue_slots.AGGREGATE,)
 AGENT_TABLES: tuple[AgentTable, ...] = tuple(AgentTable(one.TABLE) for one in (agent_states, agent_days, agent_intervals, agent_slots))
