@@ -44,6 +44,15 @@ LEDGER: dict[str, type[pl.DataType]] = {
 }  # fmt: skip
 
 
+class Sides(msgspec.Struct, frozen=True):
+    """What is compared, in frames of OURS, NAMES, RECORDS and LEDGER: the period and what lies around it."""
+
+    ours: pl.DataFrame
+    names: pl.DataFrame
+    records: pl.DataFrame
+    ledger: pl.DataFrame
+
+
 class OurLeg(msgspec.Struct, frozen=True):
     """`amount_minor` None: unrated. `inside`: it began within the period."""
 
