@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, TypeAlias
 
-import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
@@ -22,9 +21,9 @@ from calls.rating.legs import FIELDS, read_legs
 from calls.rating.plan import parse
 from calls.rating.rate import rate
 from calls.rating.terms import DIRECTIONS, KINDS, Plan
-from calls.voice.check_steps import near, word_for
+from calls.voice.check_steps import word_for
 from runtime import clock, posted_plans
-from runtime.bodies import as_json, whole
+from runtime.bodies import as_json, object_in, whole
 from runtime.keys import Grant
 from runtime.plans import plan_named, refused
 from runtime.postgres import AWAY, connect
@@ -113,7 +112,7 @@ async def list_plans(request: Request, grant: Reader) -> Response:
 async def post_plan(request: Request, grant: Writer) -> Response:
     """Appends the versions that are new; the same again is no change, other content under a version's name is a conflict."""
     refuse_all(request.query_params.multi_items())
-    asked = _object(await whole(request, LARGEST, too_large=TOO_LARGE), ("plan", "plan_toml"))
+    asked = object_in(await whole(request, LARGEST, too_large=TOO_LARGE), ("plan", "plan_toml"))
     name = asked.get("plan")
     if not isinstance(name, str):
         raise invalid("plan", "must be the name of the plan" if name is None else f"must be a name, not {word_for(name)}")
@@ -153,26 +152,12 @@ def _posted(database_url: str, tenant: str, given: Plan) -> dict[str, object]:
 
 
 def _rated(body: bytes, zone: str, named: Named = plan_named) -> dict[str, object]:
-    asked = _object(body, tuple(_BODY["properties"]))
+    asked = object_in(body, tuple(_BODY["properties"]))
     plan = _plan(asked, named)
     try:
         return answer.as_json(plan, rate(plan, read_legs(asked.get("legs")), zone=zone))
     except Faults as faults:
         raise refused(faults, "Invalid legs") from None
-
-
-def _object(body: bytes, fields: tuple[str, ...]) -> dict[str, object]:
-    said = f"send an object with {', '.join(fields)}"
-    try:
-        asked = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as why:
-        raise invalid("body", f"{why}: {said}") from None
-    if not isinstance(asked, dict):
-        raise invalid("body", f"{said}, not {word_for(asked)}")
-    for name in asked:
-        if name not in fields:
-            raise invalid(name[:64], f"is no field here{near(name, fields)}")
-    return asked
 
 
 def _plan(asked: dict[str, object], named: Named) -> Plan:

@@ -116,6 +116,16 @@ def has_rows(connection: sa.Connection, tenant: str, account: str) -> bool:
     return bool(connection.execute(wanted).scalar_one())
 
 
+def known_account(engine: sa.Engine, settings: Settings, *, tenant: str, account: str) -> None:
+    """Refused 422 where neither the settings nor any call knows the account."""
+    accounts = accounts_of(settings, tenant)
+    if account in accounts:
+        return
+    with engine.connect() as connection:
+        if not has_rows(connection, tenant, account):
+            raise invalid("account", f"no account of this name; known are {', '.join(sorted(accounts)) or 'none'}")
+
+
 def _listing(asked: Asked, tenant: str) -> sa.Select[Any]:
     wanted = sa.select(JOURNEYS.c.journey_id, JOURNEYS.c.started_at, JOURNEYS.c.document).where(JOURNEYS.c.tenant == tenant)
     for name, value in asked.filters.items():

@@ -50,9 +50,5 @@ def known(settings: Settings, question: Question, complete_through: str | None) 
 def known_account(engine: sa.Engine, question: Question, settings: Settings) -> None:
     """Refused 422 where the question is of an account that neither the settings nor any call knows."""
     account = dict(question.filters).get("account")
-    accounts = read.accounts_of(settings, question.tenant)
-    if account is None or account in accounts:
-        return
-    with engine.connect() as connection:
-        if not read.has_rows(connection, question.tenant, account):
-            raise invalid("account", f"no account of this name; known are {', '.join(sorted(accounts)) or 'none'}")
+    if account is not None:
+        read.known_account(engine, settings, tenant=question.tenant, account=account)
