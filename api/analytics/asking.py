@@ -12,7 +12,7 @@ from api.analytics.answer import Known
 from calls.faults import Faults
 from calls.metrics.asked import Scope
 from calls.metrics.question import Question
-from runtime.problems import invalid, refusal
+from runtime.problems import refusal
 from runtime.settings import Account, Settings
 
 Understood = TypeVar("Understood")
