@@ -6,7 +6,7 @@ a filter that is not understood must never mean "everything".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -45,6 +45,26 @@ class Filter(msgspec.Struct, frozen=True):
 
 def parse(items: Iterable[tuple[str, str]], *, tenant: str, country: str) -> Asked:
     """`items` are names and texts as they came. Raises Refused 422 that names every parameter at fault."""
+    given, read = _read(items, lambda name, text: None if name == "cursor" else value_of(name, text, country))
+    limit = int(read.pop("limit", USUAL))
+    filters = dict(sorted(read.items()))
+    digest = filters_digest(tenant, filters)
+    return Asked(filters, digest, limit, decode(given["cursor"], digest) if "cursor" in given else None)
+
+
+def read_all(items: Iterable[tuple[str, str]], known: Mapping[str, Filter], *, country: str = "") -> dict[str, Value]:
+    """What a route with parameters of its own is asked, by name. Raises Refused 422 as `parse` does."""
+
+    def value(name: str, text: str) -> Value:
+        if name not in known:
+            raise ValueError(f"unknown parameter; known are {', '.join(known)}")
+        return known[name].read(plain(text), country)
+
+    return _read(items, value)[1]
+
+
+def _read(items: Iterable[tuple[str, str]], value: Callable[[str, str], Value | None]) -> tuple[dict[str, str], dict[str, Value]]:
+    """(texts, values) by name. Raises Refused 422 with every parameter that is at fault."""
     given: dict[str, str] = {}
     read: dict[str, Value] = {}
     faults: list[tuple[str, str]] = []
@@ -53,18 +73,16 @@ def parse(items: Iterable[tuple[str, str]], *, tenant: str, country: str) -> Ask
             if name in given:
                 raise ValueError("given twice: give it once")
             given[name] = text
-            if name != "cursor":
-                read[name] = value_of(name, text, country)
+            found = value(name, text)
+            if found is not None:
+                read[name] = found
         except ValueError as error:
             faults.append((name or "(no name)", str(error)))
     if not faults and "from" in read and "to" in read and int(read["from"]) > int(read["to"]):
         faults = [("from", "from is later than to: exchange them")]
     if faults:
         raise refusal(Faults(faults))
-    limit = int(read.pop("limit", USUAL))
-    filters = dict(sorted(read.items()))
-    digest = filters_digest(tenant, filters)
-    return Asked(filters, digest, limit, decode(given["cursor"], digest) if "cursor" in given else None)
+    return given, read
 
 
 def value_of(name: str, text: str, country: str) -> Value:

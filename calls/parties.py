@@ -32,6 +32,17 @@ def readable(text: str, country: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=4096)
+def calling_code(number: str) -> str | None:
+    """`+254` of a number that begins so, however little of it is given; None where no country has such a code."""
+    import phonenumbers
+
+    found = next(
+        (number[:n] for n in (2, 3, 4) if number[1:n].isdigit() and int(number[1:n]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE), None
+    )
+    return found if number.startswith("+") else None
+
+
 @lru_cache(maxsize=65_536)
 def _slowly(text: str, country: str) -> str:
     bare = text[4:].strip() if text[:4].lower() == "tel:" else text
