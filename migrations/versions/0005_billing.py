@@ -56,6 +56,7 @@ CREATE TABLE safiri.re_ratings (
   document text NOT NULL,                 -- JSON, without its legs
   PRIMARY KEY (tenant, id)
 );
+CREATE INDEX re_ratings_made_idx ON safiri.re_ratings (tenant, made_at, id);
 
 -- Every leg of the period, also those that cost the same: a later re-rating may be compared with this one.
 CREATE TABLE safiri.re_rated_legs (
@@ -70,18 +71,22 @@ CREATE TABLE safiri.re_rated_legs (
   own text,
   before_minor bigint,                    -- null: unrated, or not there before
   after_minor bigint,
+  gone boolean NOT NULL,                  -- it was a leg of the period before, and is none now
+  why text NOT NULL,                      -- it has no amount
   PRIMARY KEY (tenant, re_rating, call_sid, leg)
 );
 
 -- Periods whose charges stand for good, and these charges: what is learned later is a correction, never a change of them.
 CREATE TABLE safiri.closed_periods (
   tenant text NOT NULL,
+  id text NOT NULL,
   account text NOT NULL,
   from_at timestamptz NOT NULL,
   to_at timestamptz NOT NULL,
   closed_at timestamptz NOT NULL,
   document text NOT NULL,                 -- JSON: its totals
   PRIMARY KEY (tenant, account, from_at),
+  UNIQUE (tenant, id),
   CHECK (from_at < to_at)
 );
 
@@ -111,9 +116,12 @@ CREATE TABLE safiri.closed_charges (
   rule int,
   why text NOT NULL,
   working text NOT NULL,
-  PRIMARY KEY (tenant, account, call_sid, leg)
+  -- with its start: a leg that turns out to have begun in another period is charged there too, and a correction takes it out of this one
+  PRIMARY KEY (tenant, account, started_at, call_sid, leg)
 );
-CREATE INDEX closed_charges_at_idx ON safiri.closed_charges (tenant, account, started_at);
+
+-- What accounts' streams say, in order: a rebuild reads them without the calls between.
+CREATE INDEX journal_accounts_idx ON safiri.journal (seq) WHERE stream_kind = 'account';
 
 -- How far the polls of each account's REST are.
 CREATE TABLE safiri.polls (
@@ -133,6 +141,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP INDEX safiri.journal_accounts_idx")
     for table in ("polls", "closed_charges", "closed_periods", "re_rated_legs", "re_ratings", "differences", "reconciliations"):
         op.execute(f"DROP TABLE safiri.{table}")
     op.execute("ALTER TABLE safiri.rate_plans DROP COLUMN seq")
