@@ -108,7 +108,7 @@ def _by_label(connection: sa.Connection, name: str, tenant: str) -> str:
 
 def _tail(complete_through: str | None) -> bytes:
     """What a stored document lacks, and its closing brace."""
-    return b',"charges":[],"complete_through":' + msgspec.json.encode(complete_through) + b"}"
+    return b',"complete_through":' + msgspec.json.encode(complete_through) + b"}"
 
 
 def has_rows(connection: sa.Connection, tenant: str, account: str) -> bool:

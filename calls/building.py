@@ -22,6 +22,8 @@ class Building(msgspec.Struct):
     sid: str
     configuration: Configuration
     first_at: Micros
+    received_at: Micros  # the earliest receipt of all its deliveries
+    heard_at: Micros = 0  # the receipt of what is being read
     started_at: Micros | None = None
     started: e.CallStarted | None = None
     seen: e.CallSeen | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from calls.clock import Micros
@@ -24,7 +26,7 @@ class Configuration(msgspec.Struct, frozen=True):
         return self.timezones.get(tenant, "Africa/Nairobi")
 
 
-def valid_at(versions: list[Configuration], first_received: Micros) -> Configuration:
+def valid_at(versions: Sequence[Configuration], first_received: Micros) -> Configuration:
     """The version in force when a journey was first heard of; the first one for what came before any."""
     chosen = versions[0] if versions else Configuration()
     for version in versions:

@@ -65,7 +65,7 @@ def _main_leg(b: Building, call: Call) -> Leg:
     """The caller's leg of an inbound call, the called party's of an outbound one."""
     address = call.called if call.direction == "outbound" else call.caller
     agent = b.configuration.agents.get(address or "") if call.direction == "outbound" else None
-    leg = Leg(MAIN, "agent" if agent else "caller", call.started_at, address=address, agent=agent)
+    leg = Leg(MAIN, "agent" if agent else "caller", call.started_at, address=address, agent=agent, received_at=b.received_at)
     leg.answered_at, leg.ended_at = call.answered_at, call.ended_at
     if b.ended:
         leg.ended_by = b.ended_by

@@ -7,6 +7,8 @@ decides (a presumed end) is an event like the rest.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from calls.attribution import attribute, bot_result
 from calls.building import PARTICIPANT, PERSON, UNREPORTED, Building
@@ -19,17 +21,25 @@ from calls.history import Delivery, Families, families, reading_order, stand
 from calls.journey import Anomaly, Call, Durations, Journey, journey_id
 from calls.outcome import outcome_of, who_hung_up
 from calls.providers import PROVIDERS
+from calls.rating.charging import charges_of
+from calls.rating.terms import Plan
 
-VERSION = 5  # of the fold's meaning: a change makes `safiri migrate` rebuild
+VERSION = 6  # of the fold's meaning: a change makes `safiri migrate` rebuild
 MOST_EVENTS = 10_000  # of one journey; later ones are kept and counted, but not folded
 NOT_THE_JOURNEYS = (UNREPORTED, PARTICIPANT)  # attributes that speak of one event only
 SKEW: Micros = 300_000_000  # a delivery that happened this much after we received it has another clock
 
-Facts = list[tuple[Event, str]]
+NO_PLANS: Mapping[str, Plan] = MappingProxyType({})
+Facts = list[tuple[Event, str, Micros]]
 
 
-def fold(tenant: str, deliveries: list[Delivery], configurations: list[Configuration]) -> list[Journey]:
-    """The journeys of one group of linked calls, each with all ids of its calls. Every delivery is in exactly one."""
+def fold(
+    tenant: str, deliveries: list[Delivery], configurations: list[Configuration], plans: Mapping[str, Plan] = NO_PLANS
+) -> list[Journey]:
+    """The journeys of one group of linked calls, each with all ids of its calls. Every delivery is in exactly one.
+
+    `plans`: the tenant's rate plans by their names, with all versions that are known by now.
+    """
     standing, conflicts = stand(deliveries)
     if not standing:
         return []
@@ -41,7 +51,7 @@ def fold(tenant: str, deliveries: list[Delivery], configurations: list[Configura
     for delivery in conflicts:
         lost[delivery.stream].append(delivery)
     return [
-        _journey(tenant, members, tied, by_stream=by_stream, lost=lost, configurations=configurations)
+        _journey(tenant, members, tied, by_stream=by_stream, lost=lost, configurations=configurations, plans=plans)
         for members in tied.journeys
         if any(sid in by_stream for call in members for sid in tied.calls[call])
     ]
@@ -49,13 +59,14 @@ def fold(tenant: str, deliveries: list[Delivery], configurations: list[Configura
 
 def _journey(
     tenant: str, members: list[int], tied: Families, *, by_stream: dict[str, list[Delivery]], lost: dict[str, list[Delivery]],
-    configurations: list[Configuration],
+    configurations: list[Configuration], plans: Mapping[str, Plan],
 ) -> Journey:  # fmt: skip
     sids = [sid for call in members for sid in tied.calls[call]]
     everything = [delivery for sid in sids for delivery in by_stream.get(sid, ())]
     if len(sids) > 1:
         everything.sort(key=reading_order)
-    configuration = valid_at(configurations, min(delivery.received_at for delivery in everything))
+    first_received = min(delivery.received_at for delivery in everything)
+    configuration = valid_at(configurations, first_received)
     country = configuration.country(tenant)
     folded = everything[:MOST_EVENTS]
     finished: dict[int, Finished] = {}
@@ -68,6 +79,7 @@ def _journey(
     _too_late(root, finished)
     journey = _assembled(tenant, root, finished)
     journey.call_sids = sids
+    journey.charges = charges_of(journey, plans, configurations=configurations, first_received=first_received)
     journey.events = len(everything) + sum(len(lost.get(sid, ())) for sid in sids)
     journey.anomalies = _anomalies(finished, everything, conflicts=[one for sid in sids for one in lost.get(sid, ())])
     journey.anomalies = sorted(journey.anomalies + _refused(tied.refused, set(sids)))
@@ -77,11 +89,11 @@ def _journey(
 
 def _call(parts: list[Delivery], sids: list[str], *, aliases: set[str], configuration: Configuration, country: str) -> Finished:
     ordered = sids if len(sids) == 1 else _by_rank(parts, sids, aliases)
-    facts: Facts = [(fact, part.event_id) for part in parts for fact in part.facts]
+    facts: Facts = [(fact, part.event_id, part.received_at) for part in parts for fact in part.facts]
     if len(facts) > len(parts):  # what one delivery says beside its first fact may belong earlier
         facts.sort(key=lambda pair: (pair[0].at, pair[0].rank, pair[1]))
-    building = Building(ordered[0], configuration, facts[0][0].at)
-    building.last_at = max((fact.at for fact, _ in facts if fact.rank != 96), default=0)
+    building = Building(ordered[0], configuration, facts[0][0].at, min(part.received_at for part in parts))
+    building.last_at = max((fact.at for fact, *_ in facts if fact.rank != 96), default=0)
     read(building, facts)
     first = next((part for part in parts if isinstance(part.facts[0], CallStarted)), parts[0])
     call = Call(ordered[0], first.account, first.provider, building.first_at, aliases=ordered[1:])

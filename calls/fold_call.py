@@ -16,9 +16,9 @@ from calls.clock import Micros
 from calls.journey import Leg, MenuStep, QueueVisit, Segment
 
 
-def read(building: Building, facts: list[tuple[e.Event, str]]) -> Building:
-    """Reads (fact, event id) in order."""
-    for fact, event_id in facts:
+def read(building: Building, facts: list[tuple[e.Event, str, Micros]]) -> Building:
+    """Reads (fact, event id, when it was received) in order."""
+    for fact, event_id, building.heard_at in facts:
         handler = HANDLERS.get(type(fact))
         building.types.add(e.name_of(fact))
         if handler:
@@ -168,13 +168,19 @@ def _leg(b: Building, name: str, at: Micros, *, fresh: bool) -> Leg:
     """The leg of that name; `fresh` begins another one where the last of that name is over."""
     known = b.legs.get(b.current.get(name, ""))
     if known is not None and (name == MAIN or not (fresh and known.ended_at is not None)):
-        return known
+        return _heard_of(b, known)
     n = b.uses.get(name, 0) + 1
     while (ours := name if n == 1 else f"{name}#{n}") in b.legs:  # its sender may call another leg so
         n += 1
     b.uses[name], b.current[name] = n, ours
-    b.legs[ours] = Leg(ours, "caller" if name == MAIN else "external", at)
+    b.legs[ours] = Leg(ours, "caller" if name == MAIN else "external", at, received_at=b.heard_at)
     return b.legs[ours]
+
+
+def _heard_of(b: Building, leg: Leg) -> Leg:
+    """What is being read speaks of it too, and may have been received before what was read of it so far."""
+    leg.received_at = min(leg.received_at, b.heard_at)
+    return leg
 
 
 def _describe(b: Building, leg: Leg, fact: e.LegStarted | e.LegAnswered) -> None:
@@ -217,6 +223,8 @@ def _leg_ended(b: Building, fact: e.LegEnded, _: str) -> None:
 
 def _hold_started(b: Building, fact: e.HoldStarted, _: str) -> None:
     name = b.current.get(fact.leg, fact.leg)
+    if name in b.legs:
+        _heard_of(b, b.legs[name])
     b.open_segments.setdefault(name, Segment("hold", fact.at))
 
 
@@ -227,7 +235,9 @@ def _hold_ended(b: Building, fact: e.HoldEnded, event_id: str) -> None:
         note(b, "unmatched_event", f"leg {fact.leg}: a hold ended that had not started", event_id)
         return
     hold.ended_at = fact.at
-    if name not in b.legs and name != MAIN:
+    if name in b.legs:
+        _heard_of(b, b.legs[name])
+    elif name != MAIN:
         _leg(b, name, hold.started_at, fresh=False)
     if name == MAIN:
         b.menus.append(hold)

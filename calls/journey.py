@@ -63,6 +63,7 @@ class Leg(msgspec.Struct):
     too_late: bool = False  # an agent who answered when the caller was gone: nobody talked
     cohort_at: Micros | None = None  # a person who answered: the entry of the queue visit they answered, else their answer
     menu: str | None = None  # the last menu before that
+    received_at: Micros = 0  # of the first delivery that speaks of it; of the main one: of its call
 
 
 class Call(msgspec.Struct):
@@ -192,7 +193,7 @@ def journey_id(tenant: str, call_sid: str) -> str:
 
 
 def document(journey: Journey) -> dict[str, object]:
-    """The JSON object of `GET /v1/journeys/{id}`, without `charges` and `complete_through`, which are known when asked."""
+    """The JSON object of `GET /v1/journeys/{id}`, without `complete_through`, which is known when asked."""
     return {
         "journey_id": journey.journey_id, "tenant": journey.tenant, "account": journey.account, "provider": journey.provider,
         "direction": journey.direction, "caller": journey.caller, "called": journey.called,
@@ -202,6 +203,7 @@ def document(journey: Journey) -> dict[str, object]:
         "calls": [_call(call) for call in journey.calls],
         "queue_visits": [_visit(visit) for visit in journey.queue_visits],
         "menu_path": [_step(step) for step in journey.menu_path],
+        "charges": [_charge(charge) for charge in journey.charges],
         "anomalies": msgspec.to_builtins(journey.anomalies),
         "flow": journey.flow, "attributes": journey.attributes,
         "labels": journey.labels, "complete": journey.complete, "events": journey.events,
@@ -236,6 +238,15 @@ def _visit(visit: QueueVisit) -> dict[str, object]:
         "call_sid": visit.call_sid, "queue": visit.queue, "entered_at": rfc3339(visit.entered_at), "left_at": rfc3339(visit.left_at),
         "wait_ms": visit.wait_ms, "outcome": visit.outcome, "agent": visit.agent, "priority": visit.priority,
     }  # fmt: skip
+
+
+def _charge(one: LegCharge) -> dict[str, object]:
+    said: dict[str, object] = {
+        "call_sid": one.call_sid, "leg": one.leg, "plan": one.plan, "version": one.version, "rule": one.rule,
+        "amount_minor": one.amount_minor, "tax_minor": one.tax_minor, "currency": one.currency or None,
+        "working": [{"what": what, "exact": exact} for what, exact in one.working],
+    }  # fmt: skip
+    return said if one.amount_minor is not None else said | {"unrated": one.why}
 
 
 def _step(step: MenuStep) -> dict[str, object]:

@@ -79,7 +79,7 @@ def story(tenant: str, calls: list[Lived], *, lost: int) -> dict[str, object]:
         MenuStep(root.sids[0], menu.left_at or menu.asked_at, menu.name, menu.digits, menu.timed_out) for menu in root.menus
     ]
     journey.durations = _durations(calls)
-    return document(journey) | {"charges": [], "lost": lost}
+    return document(journey) | {"lost": lost}
 
 
 def outcome(calls: list[Lived]) -> Outcome:

@@ -31,6 +31,7 @@ from calls.fold import fold
 from calls.history import Delivery
 from calls.journey import Journey, document
 from calls.providers import PROVIDERS, Delivered, neutral
+from calls.rating.plan import parse
 from projections import PROJECTIONS
 
 NOON: Micros = parse_time("2026-09-01T12:00:00Z") or 0
@@ -40,7 +41,37 @@ NUMBERS = {"duration_ms", "priority", "position", "cost_minor", "size_bytes", "s
 CONFIGURATION = Configuration(
     numbers={"acme": ["+254711000100"]},
     agents={"+254720000001": "amina", "sip:baraka@pbx.example.com": "baraka"},
+    rate_plans={"acme": "acme-ke"},
 )
+PLANS = {
+    "acme-ke": parse(
+        """
+        currency = "KES"
+        timezone = "Africa/Nairobi"
+
+        [[versions]]
+        version = "2026-01"
+        valid_from = 2026-01-01T00:00:00+03:00
+        [[versions.rules]]
+        applies = { direction = "inbound" }
+        steps = [{ from_s = 0, rate_minor = 120, per_s = 60, increment_s = 1 }]
+        [[versions.rules]]
+        applies = { direction = "outbound", sip = true }
+        steps = [{ from_s = 0, rate_minor = 50, per_s = 60, increment_s = 1 }]
+        [[versions.rules]]
+        applies = { direction = "outbound", prefix = "254", time_of_day = "22:00-06:00" }
+        steps = [{ from_s = 0, rate_minor = "25/6", per_s = 1, increment_s = 6 }]
+        grain = "call"
+        [[versions.rules]]
+        applies = { direction = "outbound", prefix = "254" }
+        steps = [{ from_s = 0, rate_minor = "10/3", per_s = 1, increment_s = 1 }]
+        setup_minor = 7
+        unanswered = "ring_time"
+        grain = "call"
+        """,
+        name="acme-ke",
+    )
+}  # what every story of acme is rated by
 
 
 # ---------------------------------------------------------------- a story
@@ -128,10 +159,10 @@ def journeys(story: str, *more: Delivery, configuration: Configuration = CONFIGU
 
 def told(came: Sequence[Delivery], configuration: Configuration = CONFIGURATION) -> list[Journey]:
     """Folds `came`; asserts that order and copies change nothing and that every invariant holds."""
-    found = fold(TENANT, list(came), [configuration])
+    found = fold(TENANT, list(came), [configuration], PLANS)
     want = _same(found)
     for order in _orders(came):
-        assert _same(fold(TENANT, order, [configuration])) == want, "another order, another story"
+        assert _same(fold(TENANT, order, [configuration], PLANS)) == want, "another order, another story"
     hold(found, came)
     return sorted(found, key=lambda one: (one.started_at, one.journey_id))
 

@@ -84,9 +84,14 @@ def leg_between(
     own: str | None = None, call_sid: str | None = None, leg: str | None = None, received_at: Micros | None = None,
 ) -> RatedLeg:  # fmt: skip
     """A leg known by its times. One that ends before it was answered, or rings before it starts, took 0."""
-    talk_ms = None if answered_at is None else milliseconds(answered_at, ended_at)
-    ring_ms = milliseconds(started_at, ended_at if answered_at is None else answered_at)
+    talk_ms, ring_ms = spent(started_at, answered_at, ended_at)
     return RatedLeg(direction, kind, to, talk_ms, ring_ms, started_at, answered_at, own, call_sid, leg, received_at)
+
+
+def spent(started_at: Micros, answered_at: Micros | None, ended_at: Micros) -> tuple[int | None, int]:
+    """(`talk_ms`, `ring_ms`) of a leg known by its times."""
+    talk_ms = None if answered_at is None else milliseconds(answered_at, ended_at)
+    return talk_ms, milliseconds(started_at, ended_at if answered_at is None else answered_at)
 
 
 # ---------------------------------------------------------------- the words of the working, the same however it is computed

@@ -22,7 +22,7 @@ from calls.fold import fold
 from calls.history import Delivery
 from calls.journey import document, journey_id
 from calls.providers import Delivered, neutral
-from tests.given import CONFIGURATION, NOON, SECOND, TENANT, hold, told
+from tests.given import CONFIGURATION, NOON, PLANS, SECOND, TENANT, hold, told
 
 SIDS = ["a", "b", "HD_c", "queue-0123456789ab", "call_d"]
 NAMES = ["a", "a#2", "caller", "bot", "x", "\ufffd", "é", "'; DROP TABLE journeys; --"]
@@ -86,16 +86,16 @@ def test_any_order_and_any_copies_are_one_story(came: list[Delivery]) -> None:
 @settings(max_examples=60)
 def test_what_came_of_a_story_so_far_is_forgotten_when_more_comes(came: list[Delivery], seed: int) -> None:
     """A fold keeps nothing: the same deliveries again, after others, are the same journeys."""
-    before = [msgspec.msgpack.encode(one) for one in fold(TENANT, came, [CONFIGURATION])]
+    before = [msgspec.msgpack.encode(one) for one in fold(TENANT, came, [CONFIGURATION], PLANS)]
     rng = random.Random(seed)
-    fold(TENANT, rng.sample(came, rng.randint(1, len(came))), [CONFIGURATION])
-    assert [msgspec.msgpack.encode(one) for one in fold(TENANT, came, [CONFIGURATION])] == before
+    fold(TENANT, rng.sample(came, rng.randint(1, len(came))), [CONFIGURATION], PLANS)
+    assert [msgspec.msgpack.encode(one) for one in fold(TENANT, came, [CONFIGURATION], PLANS)] == before
 
 
 @drawing(came=SETS)
 @settings(max_examples=60)
 def test_an_address_is_the_roots_and_the_page_is_json(came: list[Delivery]) -> None:
-    found = fold(TENANT, came, [CONFIGURATION])
+    found = fold(TENANT, came, [CONFIGURATION], PLANS)
     hold(found, came)
     for journey in found:
         assert journey.journey_id == journey_id(TENANT, journey.calls[0].call_sid)
@@ -109,9 +109,9 @@ def test_calls_that_nothing_ties_do_not_touch_each_other(came: list[Delivery], o
     free = [one for one in came if not any(type(fact).__name__ in ("CallLinked", "CallUnlinked", "ConferenceJoined") for fact in one.facts)]
     free = [one for one in free if not any(getattr(fact, "parent_call_sid", None) for fact in one.facts)]
     if free:
-        together = sorted(msgspec.msgpack.encode(one) for one in fold(TENANT, free, [CONFIGURATION]))
+        together = sorted(msgspec.msgpack.encode(one) for one in fold(TENANT, free, [CONFIGURATION], PLANS))
         streams = {one.stream for one in free}
-        apart = [fold(TENANT, [one for one in free if one.stream == stream], [CONFIGURATION])[0] for stream in streams]
+        apart = [fold(TENANT, [one for one in free if one.stream == stream], [CONFIGURATION], PLANS)[0] for stream in streams]
         assert sorted(map(msgspec.msgpack.encode, apart)) == together
 
 
