@@ -20,8 +20,9 @@ from projections import (
     queue_slots,
     queue_visits,
     segments,
+    statement_lines,
 )
-from projections.shape import AgentTable, Aggregate, Projection
+from projections.shape import AccountTable, AgentTable, Aggregate, Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
     journeys.PROJECTION,
@@ -35,3 +36,4 @@ PROJECTIONS: tuple[Projection, ...] = (
 )
 AGGREGATES: tuple[Aggregate, ...] = (queue_slots.AGGREGATE,)
 AGENT_TABLES: tuple[AgentTable, ...] = tuple(AgentTable(one.TABLE) for one in (agent_states, agent_days, agent_intervals, agent_slots))
+ACCOUNT_TABLES: tuple[AccountTable, ...] = (statement_lines.ACCOUNT_TABLE,)

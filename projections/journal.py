@@ -54,23 +54,32 @@ def prepare(connection: psycopg.Connection[Any]) -> None:
     connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS incoming ({', '.join(COLUMNS)}) ON COMMIT DELETE ROWS")
 
 
-def append(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival], fresh: set[Stream]) -> tuple[set[Stream], set[Stream]]:
-    """Appends, marks what was not new (`Arrival.new`), and returns the call streams that have something new, and those of
-    which an earlier receipt was learned: what they said before must be read again.
+class Appended(msgspec.Struct):
+    """`changed`: call streams that have something new. `earlier`, `accounts`: calls' and accounts' streams of which an earlier receipt was
+    learned: what they said before must be read again."""
+
+    changed: set[Stream]
+    earlier: set[Stream]
+    accounts: set[Stream]
+
+
+def append(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival], fresh: set[Stream]) -> Appended:
+    """Appends, and marks what was not new (`Arrival.new`).
 
     `fresh`: calls of which the journal has nothing yet; their deliveries need not be looked for.
     """
     first, others = _apart(arrivals, fresh)
     if first:
         _copy(cursor, f"COPY safiri.journal ({NAMES}) FROM STDIN (FORMAT BINARY)", TYPES[1:], (_row(0, one)[1:] for one in first))
-    earlier: set[Stream] = set()
+    earlier: list[tuple[str, str, str]] = []
     if others:
         _copy(cursor, f"COPY incoming (n, {NAMES}) FROM STDIN (FORMAT BINARY)", TYPES, (_row(n, one) for n, one in enumerate(others)))
         cursor.execute(f"INSERT INTO safiri.journal ({NAMES}) SELECT {NAMES} FROM incoming ORDER BY {KEY}, n ON CONFLICT DO NOTHING")
         if cursor.rowcount < len(others):
             earlier = _copies(cursor, others)
     changed = {(one.envelope.tenant, one.envelope.stream) for one in arrivals if one.new and one.envelope.stream_kind == "call"}
-    return changed, earlier
+    of_calls, of_accounts = ({(tenant, stream) for tenant, stream, kind in earlier if kind == one} for one in ("call", "account"))
+    return Appended(changed, of_calls, of_accounts)
 
 
 def _apart(arrivals: Sequence[Arrival], fresh: set[Stream]) -> tuple[list[Arrival], list[Arrival]]:
@@ -104,8 +113,8 @@ def _row(n: int, arrival: Arrival) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _copies(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival]) -> set[Stream]:
-    """Keeps the copies, and moves a delivery's receipt back where a copy was received earlier; returns those call streams."""
+def _copies(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival]) -> list[tuple[str, str, str]]:
+    """Keeps the copies, and moves a delivery's receipt back where a copy was received earlier; returns those streams and their kinds."""
     cursor.execute(
         f"SELECT i.n FROM incoming i JOIN safiri.journal j ON {SAME} "
         'WHERE (j.topic, j.partition, j."offset") <> (i.topic, i.partition, i."offset")'
@@ -123,7 +132,7 @@ def _copies(cursor: psycopg.Cursor[Any], arrivals: Sequence[Arrival]) -> set[Str
         f"FROM (SELECT {KEY}, min(received_at) AS received_at FROM incoming GROUP BY {KEY}) i "
         f"WHERE {SAME} AND i.received_at < j.received_at RETURNING j.tenant, j.stream, j.stream_kind"
     )
-    return {(tenant, stream) for tenant, stream, kind in cursor.fetchall() if kind == "call"}
+    return cursor.fetchall()
 
 
 # ---------------------------------------------------------------- reading it back

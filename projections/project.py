@@ -16,7 +16,7 @@ import structlog
 from calls.clock import Micros
 from calls.configuration import Configuration
 from calls.history import Delivery
-from projections import AGGREGATES, agent_fold, agent_reports, bookkeeping, deferred, generations, groups, journal, store
+from projections import AGGREGATES, account_streams, agent_fold, agent_reports, bookkeeping, deferred, generations, groups, journal, store
 from projections.agent_marks import Marks
 from projections.compacting import compact
 from projections.journal import Arrival, Stream
@@ -58,6 +58,7 @@ class Projector:
             journal.prepare(self._connection)
             store.prepare(self._connection)
             agent_fold.prepare(self._connection)
+            account_streams.prepare(self._connection)
             self._connection.commit()
             self.memory.clear()
         return self._connection
@@ -158,8 +159,8 @@ class Projector:
         due = self._move(cursor, records)
         arrivals, poison = sorted_out(due)
         fresh = groups.register(cursor, sorted({_stream(one) for one in arrivals if one.envelope.stream_kind == "call"}))
-        changed, earlier = journal.append(cursor, arrivals, fresh) if arrivals else (set(), set())
-        changed |= earlier
+        appended = journal.append(cursor, arrivals, fresh)
+        changed, earlier = appended.changed | appended.earlier, appended.earlier
         arrived: dict[Stream, list[Delivery]] = {stream: [] for stream in changed}
         for arrival in arrivals:
             stream = _stream(arrival)
@@ -177,8 +178,9 @@ class Projector:
             )  # fmt: skip
             for streams, events in outcome.deferred:
                 deferred.put_off(cursor, streams, events)
+        account_streams.keep(cursor, account_streams.of_arrivals(arrivals), self._configurations)
         marks.write(cursor, n, since=min((arrival.envelope.received_at for arrival in arrivals), default=None))
-        touched = changed | {(tenant, delivery.stream) for tenant, delivery in reported}
+        touched = changed | appended.accounts | {(tenant, delivery.stream) for tenant, delivery in reported}
         if building and touched:
             bookkeeping.touch(cursor, touched)
         bookkeeping.aside(cursor, poison)

@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 import psycopg
-import sqlalchemy as sa
 
 from calls.history import Delivery
-from projections import AGGREGATES, agent_fold, agent_reports, generations, journal, store
+from projections import AGGREGATES, account_streams, agent_fold, agent_reports, generations, journal, store
 from projections.adding import REBUILT
 from projections.agent_marks import Marks
+from projections.comparing import Difference, differences, root
 from projections.journal import Stream
 from projections.project import configurations
 from projections.refold import Memory, Outcome, refold
@@ -26,18 +26,7 @@ from runtime.problems import Refused
 
 BATCH = 2000  # calls a transaction
 FEW = 200  # touched calls that are left for the last, gated step
-SHOWN = 50  # differences
 Progress = Callable[[int], None]
-
-
-class Difference(msgspec.Struct):
-    """One cell (or row: column "") that is not what the journal says. Values as JSON."""
-
-    table: str
-    key: dict[str, Any]
-    column: str
-    live: Any
-    rebuilt: Any
 
 
 class Report(msgspec.Struct):
@@ -63,6 +52,7 @@ def rebuild(database_url: str, *, verify: bool = False, projection: str | None =
         journal.prepare(connection)
         store.prepare(connection)
         agent_fold.prepare(connection)
+        account_streams.prepare(connection)
         try:
             return Rebuild(connection, progress).run(verify=verify, projection=projection)
         finally:  # at once: Postgres would notice a closed connection only a little later
@@ -79,12 +69,15 @@ class Rebuild:
         self.broken: dict[Stream, str] = {}
         self.calls = 0
         self.n = 0
+        self.accounts_read = 0  # the journal's seq up to which accounts' streams are read
 
     def run(self, *, verify: bool, projection: str | None) -> Report:
         self._begin()
         try:
             self._fill()
             self._fill_agents()
+            while self._fill_accounts() > FEW:
+                pass
             self._settle()
             while self._touched(limit=BATCH) > FEW:
                 pass
@@ -126,6 +119,23 @@ class Rebuild:
             after = streams[-1]
             self.calls += len(streams)
             self.progress(self.calls)
+
+    def _fill_accounts(self) -> int:
+        """What accounts' streams say that was not read yet; returns how many deliveries that were."""
+        count = 0
+        with self.connection.transaction(), self.connection.cursor() as cursor:  # nobody is at work: whatever is there can be seen
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (generations.GATE,))
+            until = account_streams.latest(cursor)
+        while self.accounts_read < until:
+            with self.connection.transaction(), self.connection.cursor() as cursor:
+                count += self._page_of_accounts(cursor, until)
+        return count
+
+    def _page_of_accounts(self, cursor: psycopg.Cursor[Any], until: int) -> int:
+        generations.use(cursor, self.n)
+        said, self.accounts_read = account_streams.page(cursor, self.accounts_read, until)
+        account_streams.keep(cursor, said, configurations(cursor))
+        return len(said)
 
     def _fill_agents(self) -> None:
         """The states that agents were reported in, then their days."""
@@ -186,6 +196,8 @@ class Rebuild:
         if streams:
             self._fold(cursor, journal.history(cursor, streams))  # with what they say, for a link may be new
             self._keep(cursor, journal.reports_of(cursor, streams))
+            for said in account_streams.of_streams(cursor, streams):
+                account_streams.keep(cursor, said, configurations(cursor))
         return len(streams)
 
     def _last(self, *, verify: bool, projection: str | None) -> Report:
@@ -193,6 +205,9 @@ class Rebuild:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (generations.GATE,))
             while self._touch(cursor, BATCH):
                 pass
+            until = account_streams.latest(cursor)
+            while self.accounts_read < until:
+                self._page_of_accounts(cursor, until)
             cursor.execute("SELECT n FROM safiri.generations WHERE state = 'live'")
             (live,) = cursor.fetchone() or (0,)
             self._fold_put_off(cursor, live, stays=verify or projection is not None)
@@ -201,7 +216,7 @@ class Rebuild:
                 while agent_fold.fold_agents(cursor, n, configurations(cursor)):
                     pass
             tables = [table.name for table in generations.TABLES if projection in (None, table.name)]
-            roots = {name: _root(cursor, self.n, name) for name in tables}
+            roots = {name: root(cursor, self.n, name) for name in tables}
             found = [one for name in tables for one in differences(cursor, name, live=live, rebuilt=self.n)] if verify else []
             if not verify:
                 self._switch(cursor, live, projection)
@@ -247,35 +262,3 @@ def _unit(projection: str) -> list[str]:
     """The tables that are switched with one: sums are kept by what journeys say that they have added, so both come from one generation."""
     summed = ["journeys", *(one.name for one in AGGREGATES)]
     return summed if projection in summed else [projection]
-
-
-def _table(name: str) -> sa.Table:
-    return next(table for table in generations.TABLES if table.name == name)
-
-
-def _root(cursor: psycopg.Cursor[Any], n: int, name: str) -> dict[str, Any]:
-    """Rows and an order-free digest of what a whole table says."""
-    cursor.execute(
-        f"SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM ({generations.facts(_table(name), f'g{n}')}) t"
-    )
-    rows, total = cursor.fetchone() or (0, 0)
-    return {"rows": rows, "digest": f"{int(total) % (1 << 128):032x}"}
-
-
-def differences(cursor: psycopg.Cursor[Any], name: str, *, live: int, rebuilt: int) -> list[Difference]:
-    """The cells in which two generations of a table differ, SHOWN at most."""
-    keys = generations.key(_table(name))
-    using = ", ".join(f'"{key}"' for key in keys)
-    cursor.execute(
-        f"SELECT to_jsonb(a), to_jsonb(b) FROM ({generations.facts(_table(name), f'g{live}')}) a "
-        f"FULL JOIN ({generations.facts(_table(name), f'g{rebuilt}')}) b USING ({using}) WHERE a IS DISTINCT FROM b LIMIT {SHOWN}"
-    )
-    return [one for here, there in cursor.fetchall() for one in _cells(name, keys, here, there)]
-
-
-def _cells(name: str, keys: list[str], here: dict[str, Any] | None, there: dict[str, Any] | None) -> list[Difference]:
-    known = here or there or {}
-    key = {column: known.get(column) for column in keys}
-    if here is None or there is None:
-        return [Difference(name, key, "", "row" if here else None, "row" if there else None)]
-    return [Difference(name, key, column, here[column], there[column]) for column in here if here[column] != there[column]]

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from calls.clock import Micros
+from calls.configuration import Configuration
 from calls.journey import Journey
 
 DERIVED = "derived"
@@ -53,6 +54,30 @@ class AgentTable(msgspec.Struct, frozen=True):
     """A table of agents' time: no journey alone tells its rows (projections/agent_fold.py). The key begins tenant, agent."""
 
     table: sa.Table
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+
+class Stated(msgspec.Struct, gc=False):
+    """A delivery of an account's stream. `received_at` is the earliest of its copies."""
+
+    tenant: str
+    account: str
+    source: str
+    event_id: str
+    digest: bytes
+    received_at: Micros
+    body: bytes
+
+
+class AccountTable(msgspec.Struct, frozen=True):
+    """A table of what accounts' streams say (projections/account_streams.py): `rows` of one delivery, read as the last configuration has
+    its tenant. The key begins tenant, account and ends with the delivery's digest; column `received_at` is the delivery's."""
+
+    table: sa.Table
+    rows: Callable[[Stated, Configuration], Iterable[Row]]
 
     @property
     def name(self) -> str:

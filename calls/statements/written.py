@@ -6,21 +6,20 @@ The same line from a CSV file, from its rows as JSON and from a provider's answe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 import msgspec
 
 from calls.statements.line import LineKind
 
 Fields: TypeAlias = dict[str, str]  # name of a column as written, trimmed -> its value as text
-_KINDS: frozenset[str] = frozenset(get_args(LineKind))
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Written(msgspec.Struct, frozen=True):
     """`fields` has no blank value."""
 
-    kind: str
+    kind: LineKind
     fields: Fields
 
 
@@ -49,10 +48,9 @@ def body(kind: LineKind, fields: Fields) -> bytes:
 def read(raw: bytes) -> Written | None:
     """None where it is no body of a line."""
     try:
-        found = _decode(raw)
+        return _decode(raw)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
-    return found if found.kind in _KINDS else None
 
 
 def event_id(kind: LineKind, row_id: str) -> str:

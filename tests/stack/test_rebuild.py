@@ -207,7 +207,7 @@ def test_a_failure_in_the_middle_cleans_up(busy: Bench, monkeypatch: pytest.Monk
         raise RuntimeError("disk full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(rebuilding, "_root", fails)
+        patched.setattr(rebuilding, "root", fails)
         with pytest.raises(RuntimeError, match="disk full"):
             rebuild(busy.url)
     assert generations_of(busy) == [("g1",), (1, "live")]
