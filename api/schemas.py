@@ -57,6 +57,13 @@ _VISIT = object_of({
     "agent": MAYBE_TEXT, "priority": or_null(WHOLE),
 })  # fmt: skip
 _STEP = object_of({"menu": MAYBE_TEXT, "digits": MAYBE_TEXT, "at": TIME, "timed_out": {"type": "boolean"}, "call_sid": TEXT})
+_CHARGE = object_of({
+    "call_sid": TEXT, "leg": TEXT, "plan": TEXT, "version": MAYBE_TEXT, "rule": or_null(COUNT),
+    "amount_minor": {**or_null(WHOLE), "description": "Null: unrated, and `unrated` says why."}, "tax_minor": or_null(WHOLE),
+    "currency": TEXT,
+    "working": list_of(object_of({"what": TEXT, "exact": {"type": "string", "description": "A rational in minor units."}})),
+    "unrated": TEXT,
+}, required=("call_sid", "leg", "plan", "version", "rule", "amount_minor", "tax_minor", "currency", "working"))  # fmt: skip
 _JOURNEY = object_of({
     "journey_id": TEXT, "tenant": TEXT, "account": TEXT, "provider": TEXT,
     "direction": or_null({"type": "string", "enum": list(DIRECTIONS)}), "caller": MAYBE_TEXT, "called": MAYBE_TEXT,
@@ -64,7 +71,7 @@ _JOURNEY = object_of({
     "outcome": {"type": "string", "enum": list(OUTCOMES)}, "ended_by": MAYBE_TEXT,
     "durations": object_of({"total_ms": MAYBE_MS, **_SPENT}), "calls": list_of(ref("Call")), "queue_visits": list_of(ref("QueueVisit")),
     "menu_path": list_of(ref("MenuStep")), "anomalies": list_of(object_of({"code": TEXT, "detail": TEXT, "event_ids": list_of(TEXT)})),
-    "attributes": ANYTHING, "labels": list_of(TEXT), "complete": {"type": "boolean"}, "events": COUNT, "charges": list_of(ANYTHING),
+    "attributes": ANYTHING, "labels": list_of(TEXT), "complete": {"type": "boolean"}, "events": COUNT, "charges": list_of(ref("Charge")),
     "complete_through": MAYBE_TIME,
 })  # fmt: skip
 _DELIVERY = object_of({
@@ -123,6 +130,7 @@ _INVARIANTS = object_of({
 })  # fmt: skip
 
 SCHEMAS: dict[str, Schema] = {
+    "Charge": _CHARGE,
     "Segment": _SEGMENT, "Leg": _LEG, "Call": _CALL, "QueueVisit": _VISIT, "MenuStep": _STEP, "Journey": _JOURNEY, "Delivery": _DELIVERY,
     "Problem": _PROBLEM, "Freshness": _FRESHNESS, **_FLOWS, **_DESK,
     "Invariants": _INVARIANTS,

@@ -12,6 +12,7 @@ from datetime import UTC, tzinfo
 import msgspec
 
 from calls.clock import Micros, milliseconds, parse_time, to_datetime
+from calls.money import amount, money
 
 WIDTH = 100
 _LABEL = 12
@@ -70,6 +71,16 @@ class _Anomaly(msgspec.Struct):
     detail: str
 
 
+class _Charge(msgspec.Struct):
+    call_sid: str
+    leg: str
+    plan: str
+    version: str | None
+    amount_minor: int | None
+    currency: str
+    unrated: str = ""
+
+
 class _Journey(msgspec.Struct):
     """What the ladder reads of a journey's JSON."""
 
@@ -91,6 +102,7 @@ class _Journey(msgspec.Struct):
     labels: list[str]
     complete: bool
     events: int
+    charges: list[_Charge] = []
     complete_through: str | None = None
 
 
@@ -105,8 +117,10 @@ def ladder(document: bytes | str, zone: tzinfo = UTC) -> str:
     steps = sorted([*_calls(journey), *_menus(journey), *_visits(journey)], key=lambda line: line.at)  # stable: as told at one instant
     start = _at(journey.started_at)
     body = [f"{offset(line.at - start):>12}  {line.text}" for line in steps]
+    costs = [_clip(line) for line in _costs(journey)]
     notes = [f"! {one.code}: {one.detail}" for one in journey.anomalies]
-    lines = [*_head(journey, zone), "", *(_clip(line) for line in body), *([""] if notes else []), *_wrapped(notes)]
+    lines = [*_head(journey, zone), "", *(_clip(line) for line in body), *([""] if costs else []), *costs]
+    lines += [*([""] if notes else []), *_wrapped(notes)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -227,6 +241,35 @@ def _menus(journey: _Journey) -> Iterator[_Line]:
     for step in journey.menu_path:
         pressed = f"presses {plain(step.digits)}" if step.digits else "presses nothing"
         yield _Line(_at(step.at), f"caller ──> menu {plain(step.menu or '?')}  {pressed}{' (timed out)' if step.timed_out else ''}")
+
+
+# ---------------------------------------------------------------- what it cost
+
+
+def _costs(journey: _Journey) -> Iterator[str]:
+    """A line a leg, and the total; of legs that are not over there is none yet."""
+    names = {(call.call_sid, leg.leg): _who(leg) for call in journey.calls for leg in call.legs if leg.leg != "caller"}
+    for one in journey.charges:
+        of_call = f" of {plain(one.call_sid)}" if len(journey.calls) > 1 and one.leg == "caller" else ""
+        who = names.get((one.call_sid, one.leg), plain(one.leg)) + of_call
+        by = f"{plain(one.plan)} {plain(one.version)}" if one.version else plain(one.plan)
+        why = f": {plain(one.unrated)}" if one.amount_minor is None and one.unrated else ""
+        yield f"{amount(one.amount_minor, one.currency):>12}  {who}, {by}{why}"
+    if journey.charges:
+        yield f"{_total(journey.charges):>12}  in all{_unrated(journey.charges)}"
+
+
+def _total(charges: list[_Charge]) -> str:
+    sums: dict[str, int] = {}
+    for one in charges:
+        if one.amount_minor is not None:
+            sums[one.currency] = sums.get(one.currency, 0) + one.amount_minor
+    return " + ".join(money(minor, currency) for currency, minor in sorted(sums.items())) or "-"
+
+
+def _unrated(charges: list[_Charge]) -> str:
+    several = sum(one.amount_minor is None for one in charges)
+    return f", without {several} unrated {'leg' if several == 1 else 'legs'}" if several else ""
 
 
 # ---------------------------------------------------------------- small things

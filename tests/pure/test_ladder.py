@@ -106,3 +106,34 @@ def test_lengths(ms: int | None, said: str) -> None:
 def test_plain_keeps_letters_of_every_script() -> None:
     assert plain("Nya\u0303 \u6771\u4eac \U0001f600") == "Nya\u0303 \u6771\u4eac \U0001f600"
     assert plain("a\tb\ud800") == "a\\tb\\ud800"
+
+
+# ---------------------------------------------------------------- what it cost
+
+
+def costing(*charges: dict[str, object]) -> list[str]:
+    """The lines after the story."""
+    usual = {"call_sid": SID, "plan": "sautikit-ke", "version": "2026-01", "currency": "KES"}
+    told = {**document(story()), "anomalies": [], "charges": [usual | one for one in charges]}
+    return [" ".join(line.split()) for line in ladder(json.dumps(told)).split("call ends")[1].splitlines()[2:]]
+
+
+def test_it_tells_what_each_leg_cost_and_the_whole() -> None:
+    lines = costing({"leg": "caller", "amount_minor": 0}, {"leg": "a", "amount_minor": 123_450})
+    assert lines == ["KES 0.00 caller, sautikit-ke 2026-01", "KES 1,234.50 agent amina, sautikit-ke 2026-01", "KES 1,234.50 in all"]
+
+
+def test_what_no_rule_covers_is_unrated_and_never_free() -> None:
+    unrated = {"leg": "a", "amount_minor": None, "version": None, "unrated": "no rule covers +1\x1b[2J"}
+    lines = costing(unrated, {"leg": "b", "amount_minor": 5, "currency": "USD"}, {"leg": "caller", "amount_minor": 305})
+    assert lines == [
+        "unrated agent amina, sautikit-ke: no rule covers +1\\x1b[2J",
+        "USD 0.05 b, sautikit-ke 2026-01",
+        "KES 3.05 caller, sautikit-ke 2026-01",
+        "KES 3.05 + USD 0.05 in all, without 1 unrated leg",
+    ]
+    assert costing(unrated)[-1] == "- in all, without 1 unrated leg"
+
+
+def test_a_story_without_charges_says_nothing_of_money() -> None:
+    assert "in all" not in "\n".join(drawn(story()))
