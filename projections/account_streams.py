@@ -1,7 +1,7 @@
 """What accounts' streams say (lines of statements): kept in the transaction that appends it to the journal, and read from there again.
 
 A row is of one delivery alone, read as the last configuration has its tenant: where a zone or country is corrected, all its lines are read
-anew (`reread`). Of two deliveries that make the same row the one received first stands.
+anew (projections/rereading.py). Of two deliveries that make the same row the one received first stands.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import psycopg
 
 from calls.clock import to_micros
 from calls.configuration import Configuration
-from projections import ACCOUNT_TABLES, generations
+from projections import ACCOUNT_TABLES
 from projections.columns import shape, type_names
 from projections.journal import Arrival
 from projections.shape import AccountTable, Row, Stated
@@ -132,27 +132,3 @@ def of_streams(cursor: psycopg.Cursor[Any], streams: Iterable[tuple[str, str]]) 
 def _said(*row: Any) -> Stated:
     tenant, account, source, event_id, digest, received_at, body = row
     return Stated(tenant, account, source, event_id, bytes(digest), to_micros(received_at), bytes(body))
-
-
-def reread(connection: psycopg.Connection[Any], tenants: Sequence[str], configurations: Sequence[Configuration]) -> int:
-    """Reads all lines of these tenants anew into the live tables: their zone or country is another since the last configuration, which is
-    committed. Returns how many deliveries. `connection`: autocommit. A rebuild that is under way is waited for."""
-    if not tenants:
-        return 0
-    connection.execute("SELECT pg_advisory_lock(%s)", (generations.MAKING,))
-    try:
-        prepare(connection)
-        with connection.transaction(), connection.cursor() as cursor:  # projectors that begin after it read the new configuration
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (generations.GATE,))
-            until = latest(cursor)
-        after, count = 0, 0
-        while after < until:
-            with connection.transaction(), connection.cursor() as cursor:
-                n, _ = generations.enter(cursor)
-                generations.use(cursor, n)
-                said, after = page(cursor, after, until, tenants=tenants)
-                keep(cursor, said, configurations)
-            count += len(said)
-        return count
-    finally:
-        connection.execute("SELECT pg_advisory_unlock(%s)", (generations.MAKING,))

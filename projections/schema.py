@@ -15,7 +15,7 @@ from alembic.config import Config
 from calls.clock import Micros
 from calls.configuration import Configuration
 from calls.parties import normalise
-from projections import agent_marks, generations
+from projections import agent_marks, generations, rereading
 from projections.rebuild import rebuild
 from runtime.laws.check import broken, check_all
 from runtime.postgres import connect
@@ -41,17 +41,19 @@ def migrate(settings: Settings, database_url: str, *, now: Micros) -> None:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         command.upgrade(alembic(database_url), "head")
         with connection.transaction():
-            before = _zones(connection)
+            before = _last(connection)
             remember(connection, configuration_of(settings, now))
-            agent_marks.everything(connection, _differing(before, _zones(connection)))
+            after = _last(connection)
+            agent_marks.everything(connection, _differing(before.timezones, after.timezones))
+            rereading.mark(connection, [*_differing(before.timezones, after.timezones), *_differing(before.countries, after.countries)])
         _generation(connection, database_url)
+        rereading.reread(connection)
         connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
 
 
-def _zones(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    """Each tenant's time zone as it was configured last."""
+def _last(connection: psycopg.Connection[Any]) -> Configuration:
     row = connection.execute("SELECT content FROM safiri.configuration ORDER BY version DESC LIMIT 1").fetchone()
-    return msgspec.json.decode(row[0], type=Configuration).timezones if row else {}
+    return msgspec.json.decode(row[0], type=Configuration) if row else Configuration()
 
 
 def _differing(before: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -123,6 +123,9 @@ CREATE TABLE safiri.closed_charges (
 -- What accounts' streams say, in order: a rebuild reads them without the calls between.
 CREATE INDEX journal_accounts_idx ON safiri.journal (seq) WHERE stream_kind = 'account';
 
+-- Tenants whose zone or country is another since their accounts' streams were read.
+CREATE TABLE safiri.rereads (tenant text PRIMARY KEY);
+
 -- How far the polls of each account's REST are.
 CREATE TABLE safiri.polls (
   tenant text NOT NULL,
@@ -142,6 +145,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP INDEX safiri.journal_accounts_idx")
-    for table in ("polls", "closed_charges", "closed_periods", "re_rated_legs", "re_ratings", "differences", "reconciliations"):
+    for table in ("polls", "rereads", "closed_charges", "closed_periods", "re_rated_legs", "re_ratings", "differences", "reconciliations"):
         op.execute(f"DROP TABLE safiri.{table}")
     op.execute("ALTER TABLE safiri.rate_plans DROP COLUMN seq")
