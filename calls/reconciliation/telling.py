@@ -35,10 +35,11 @@ def told(one: Difference, *, by_records: bool) -> Found:
     """`by_records`: their amount is that of call records, for there is no ledger."""
     unit = one.unit
     at, sid = _at(unit), _call(unit)
-    names = [leg.rated.leg or "" for leg in unit.legs] + [row.row_id for row in (*unit.records, *unit.entries)]
+    names = [*(leg.rated.leg or "" for leg in unit.legs), *(row.row_id for row in unit.records), *(row.row_id for row in unit.entries)]
+    working = [{"what": what, "exact": str(exact)} for what, exact in one.working]
     content = _encode({
         "cause": one.cause, "amount_minor": one.amount_minor, "at": rfc3339(at), "call_sid": sid, "matched_by": unit.by,
-        "ours": _ours(unit), "theirs": _theirs(unit, by_records=by_records), "working": [{"what": what, "exact": str(exact)} for what, exact in one.working],
+        "ours": _ours(unit), "theirs": _theirs(unit, by_records=by_records), "working": working,
     })  # fmt: skip
     place = (_LAST if at is None else at, sid or "", "\0".join(names))
     return Found(place, CAUSES.index(one.cause), content, one.cause, one.amount_minor, at, sid)
