@@ -26,7 +26,7 @@ from benchmarks.provider import Order
 from benchmarks.stack import SECRET, Folder, first_line, start, stop
 from benchmarks.whole import Whole
 from calls.providers.signatures import sign_sautikit
-from desk.provider import POOLS
+from runtime.provider import POOLS
 
 TARGET = Target("≤", 10)
 CALLERS, AGENTS = 500, 50

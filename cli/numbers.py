@@ -13,9 +13,9 @@ from calls.providers import rest
 from calls.providers.rest import Asked, Number
 from cli.options import as_json, common
 from cli.reading import printed
-from desk.provider import Answered, Provider
 from runtime.addresses import VIRTUAL, find
 from runtime.problems import Missing, Refused
+from runtime.provider import Answered, Provider
 from runtime.settings import Account, Settings
 
 NOT_THERE = 404

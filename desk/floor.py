@@ -13,8 +13,8 @@ from desk import agents, orders
 from desk.agents import Said
 from desk.connections import Connection, Connections
 from desk.orders import Order, Settled
-from desk.provider import Provider
 from runtime import clock
+from runtime.provider import Provider
 from runtime.settings import Queue, Settings, queues_of
 
 WITHIN_S = 5.0

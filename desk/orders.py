@@ -23,9 +23,9 @@ from desk.addresses import order_address
 from desk.connections import Connection, Connections
 from desk.interface import Caller, Joined
 from desk.outbox import say
-from desk.provider import Away, Provider
 from runtime import clock
 from runtime.problems import Refused, Retry
+from runtime.provider import Away, Provider
 from runtime.settings import Settings
 
 log = structlog.get_logger("desk")

@@ -21,9 +21,9 @@ from desk.addresses import offer_address
 from desk.connections import Connections
 from desk.offers import Offer
 from desk.placed import Outcome, failed, placed, stopped
-from desk.provider import Away, Provider
 from runtime import clock
 from runtime.problems import Retry
+from runtime.provider import Away, Provider
 from runtime.settings import Settings
 
 log = structlog.get_logger("desk")

@@ -1,4 +1,4 @@
-"""How each provider's REST API is asked and read: what goes into a request, and what an answer says. Pure; `desk` sends.
+"""How each provider's REST API is asked and read: what goes into a request, and what an answer says. Pure; `runtime/provider.py` sends.
 
 Sautikit's own pages disagree on several paths: which one an account's provider has is an argument here (PATHS of numbers), and
 answers are read tolerantly.

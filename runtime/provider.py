@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+from email.utils import parsedate_to_datetime
 
 import httpx
 import msgspec
@@ -20,19 +22,22 @@ POOLS = 8
 
 
 class Away(Retry):
-    """The provider did not answer, or said that it cannot now (`refusal`, what it said last), as often as it was asked."""
+    """The provider did not answer, or said that it cannot now (`refusal`, what it said last), as often as it was asked.
 
-    def __init__(self, detail: str, refusal: rest.Refusal | None = None) -> None:
+    `after_s`: how long it said that we are to wait.
+    """
+
+    def __init__(self, detail: str, refusal: rest.Refusal | None = None, *, after_s: float | None = None) -> None:
         super().__init__(detail)
-        self.refusal = refusal
+        self.refusal, self.after_s = refusal, after_s
 
 
 class _Passing(Exception):
     """A try that may go better next time."""
 
-    def __init__(self, detail: str, refusal: rest.Refusal | None = None) -> None:
+    def __init__(self, detail: str, refusal: rest.Refusal | None = None, *, after_s: float | None = None) -> None:
         super().__init__(detail)
-        self.refusal = refusal
+        self.refusal, self.after_s = refusal, after_s
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -66,7 +71,7 @@ class Provider:
                 with attempt:
                     return await self._once(asked.method, base + asked.path, content=content, headers=headers)
         except _Passing as error:
-            raise Away(f"{account}: {error}", error.refusal) from error
+            raise Away(f"{account}: {error}", error.refusal, after_s=error.after_s) from error
         raise AssertionError("unreachable")
 
     async def _once(self, method: str, url: str, *, content: bytes | None, headers: dict[str, str]) -> Answered:
@@ -76,7 +81,8 @@ class Provider:
             raise _Passing(f"no answer ({type(error).__name__})") from error
         if rest.Refusal(answer.status_code, "", "").passing:
             refused = rest.refusal(answer.status_code, answer.content)
-            raise _Passing(f"answered {answer.status_code} {refused.code}".rstrip(), refused)
+            after_s = _seconds(answer.headers.get("retry-after", ""))
+            raise _Passing(f"answered {answer.status_code} {refused.code}".rstrip(), refused, after_s=after_s)
         return Answered(answer.status_code, answer.content)
 
     def _client(self) -> httpx.AsyncClient:
@@ -90,3 +96,13 @@ class Provider:
     async def close(self) -> None:
         for client in self._clients:
             await client.aclose()
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Retry-After as seconds from now: a number, or a date."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
