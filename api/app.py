@@ -21,7 +21,7 @@ from api.exports.download import Exports
 from api.exports.routes import router as exports
 from api.freshness import Depth, Freshness, Log, none_waits, put_off, unsent
 from api.health import Health
-from api.money import charges
+from api.money import charges, re_ratings
 from api.prometheus import Watched
 from api.voice import described
 from desk.floor import Floor
@@ -75,6 +75,7 @@ def build(
         tariffs.router,
         rates.router,
         charges.router,
+        re_ratings.router,
     )
     for router in (*routers, *own):
         app.include_router(router)
@@ -97,7 +98,9 @@ def _describe(app: FastAPI) -> None:
         document = made()
         document["paths"].update(described.PATHS)
         components = document.setdefault("components", {})
-        components.setdefault("schemas", {}).update(schemas.SCHEMAS | SCHEMAS | tariffs.SCHEMAS | rates.SCHEMAS | charges.SCHEMAS)
+        components.setdefault("schemas", {}).update(
+            schemas.SCHEMAS | SCHEMAS | tariffs.SCHEMAS | rates.SCHEMAS | charges.SCHEMAS | re_ratings.SCHEMAS
+        )
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: `safiri keys create`."}}
         return document
 

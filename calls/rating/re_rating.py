@@ -14,12 +14,11 @@ from calls.rating.terms import Plan
 
 MOST_MINOR = 2**63 - 1  # what a table of charges holds
 GONE = "it is no leg of the period any more"
-UNDIRECTED = "the direction of its call is not known"
 BEYOND = f"its amount is more than {MOST_MINOR}"
 
 
 class PeriodLeg(msgspec.Struct, frozen=True):
-    """A leg of the period. `rated`: what it is rated by, None where nothing rates it.
+    """A leg of the period. `rated`: what it is rated by, None where nothing can rate it, and `why`.
 
     `before_minor` None: it was unrated, or (`was` false) not there. `there`: it is among today's legs of the period; one that is only
     `beside` them began outside, and shares the rounding of its call.
@@ -37,6 +36,7 @@ class PeriodLeg(msgspec.Struct, frozen=True):
     was: bool = True
     there: bool = True
     beside: bool = False
+    why: str = ""
 
 
 class ReRated(msgspec.Struct, frozen=True):
@@ -80,7 +80,7 @@ def re_rate(plan: Plan, legs: Sequence[PeriodLeg], *, zone: str) -> list[ReRated
         if leg.beside:
             continue
         if charge is None:
-            found.append(ReRated(leg, None, UNDIRECTED if leg.there else GONE))
+            found.append(ReRated(leg, None, leg.why if leg.there else GONE))
         elif charge.amount_minor is not None and charge.amount_minor > MOST_MINOR:
             found.append(ReRated(leg, None, BEYOND))
         else:

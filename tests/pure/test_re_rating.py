@@ -9,7 +9,7 @@ import msgspec
 from calls.clock import parse_time
 from calls.rating.charge import RatedLeg
 from calls.rating.plan import parse
-from calls.rating.re_rating import GONE, UNDIRECTED, PeriodLeg, Sums, alone, re_rate, rounds_calls
+from calls.rating.re_rating import GONE, PeriodLeg, Sums, alone, re_rate, rounds_calls
 from calls.rating.terms import Plan
 
 START = parse_time("2026-02-20T10:00:00Z") or 0
@@ -72,9 +72,9 @@ def test_unrated_counts_as_nothing_and_is_never_free() -> None:
 
 def test_what_cannot_be_rated_says_why() -> None:
     given = only(plan(version("1", 300)), "1")
-    legs = [leg("gone", 60, 300, rated=None, there=False), leg("nowhere", 60, None, rated=None)]
+    legs = [leg("gone", 60, 300, rated=None, there=False), leg("nowhere", 60, None, rated=None, why="whither")]
     assert [(one.after_minor, one.why, one.difference_minor) for one in re_rate(given, legs, zone="UTC")] == [
-        (None, GONE, -300), (None, UNDIRECTED, 0),
+        (None, GONE, -300), (None, "whither", 0),
     ]  # fmt: skip
     dear = only(plan(version("1", 10**18)), "1")
     (one,) = re_rate(dear, [leg("dear", 6000, 1)], zone="UTC")
