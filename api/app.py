@@ -21,7 +21,7 @@ from api.exports.download import Exports
 from api.exports.routes import router as exports
 from api.freshness import Depth, Freshness, Log, none_waits, put_off, unsent
 from api.health import Health
-from api.money import charges, re_ratings
+from api.money import charges, closed_periods, re_ratings
 from api.prometheus import Watched
 from api.voice import described
 from desk.floor import Floor
@@ -76,6 +76,7 @@ def build(
         rates.router,
         charges.router,
         re_ratings.router,
+        closed_periods.router,
     )
     for router in (*routers, *own):
         app.include_router(router)
@@ -99,7 +100,7 @@ def _describe(app: FastAPI) -> None:
         document["paths"].update(described.PATHS)
         components = document.setdefault("components", {})
         components.setdefault("schemas", {}).update(
-            schemas.SCHEMAS | SCHEMAS | tariffs.SCHEMAS | rates.SCHEMAS | charges.SCHEMAS | re_ratings.SCHEMAS
+            schemas.SCHEMAS | SCHEMAS | tariffs.SCHEMAS | rates.SCHEMAS | charges.SCHEMAS | re_ratings.SCHEMAS | closed_periods.SCHEMAS
         )
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: `safiri keys create`."}}
         return document
