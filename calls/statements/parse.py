@@ -1,0 +1,246 @@
+"""What one line of a statement says: columns by their names, amounts exact, times in the tenant's zone where they name none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TypeAlias
+
+import msgspec
+
+from calls.clock import Micros
+from calls.events import Direction
+from calls.parties import normalise
+from calls.providers.reading import LONGEST_ID, identifier, text, word_of
+from calls.providers.reading import direction as direction_of
+from calls.statements import values
+from calls.statements.columns import Column, Field, understand
+from calls.statements.line import Line, LineKind
+from calls.statements.units import PLAIN
+from calls.statements.values import BLANK, MONTH_FIRST, Amount
+
+Fields: TypeAlias = Mapping[str, str]
+CREDITS = frozenset({
+    "credit", "cr", "c", "topup", "topups", "recharge", "refund", "refunded", "reversal", "reversed", "deposit", "paidin", "bonus",
+    "cashback", "received",
+})  # fmt: skip
+DEBITS = frozenset({
+    "debit", "dr", "d", "charge", "charged", "usage", "call", "calls", "withdrawal", "withdrawn", "fee", "rental", "rent", "storage",
+})  # fmt: skip
+MOVED = frozenset({"completed", "complete", "success", "successful", "settled", "posted", "ok"})
+_DIRECTIONS: dict[str, Direction] = {"in": "inbound", "i": "inbound", "out": "outbound", "o": "outbound"}
+_DATES: dict[LineKind, tuple[Field, ...]] = {
+    "call_record": ("started_at", "at", "answered_at", "ended_at"),
+    "ledger": ("at", "ended_at", "started_at", "answered_at"),
+    "balance": ("at", "updated_at", "started_at"),
+}
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """The columns of each field, the first to be asked first."""
+
+    of: dict[Field, tuple[Column, ...]]
+
+
+def parse(kind: LineKind, fields: Fields, *, row_id: str, zone: str, country: str, currency: str = "KES") -> Line:
+    """One line. `fields`: columns by name, blank ones left out. Raises ValueError with one sentence where it cannot be counted.
+
+    `zone`, `country`: of the tenant, for times and numbers that name none. `currency`: of amounts that name none.
+    """
+    read = _Reader(_plan(tuple(fields)), fields, zone, country)
+    said = read.said_currency()
+    money = _money(kind, read, said or currency)
+    direction = read.direction()
+    caller, called = _parties(read, direction)
+    balance = read.amount("balance", said or currency)
+    own = read.identifier("row") if kind == "call_record" else None
+    return Line(
+        kind=kind, row_id=row_id, at=_date(kind, read), updated_at=read.moment("updated_at"),
+        call_id=read.identifier("call_id") or own, session_id=read.identifier("session_id"), client_request_id=_request_id(read),
+        direction=direction, caller=caller, called=called,
+        started_at=_started(kind, read), answered_at=read.moment("answered_at"), ended_at=read.moment("ended_at"),
+        duration_ms=read.duration(), status=read.text("status"), amount_minor=money.minor if money else None,
+        rest_millicents=money.rest if money else 0, currency=_agreed(said, money, balance),
+        rate_per_minute=read.rate(said or currency), entry_type=read.text("entry_type"), description=read.text("description"),
+        balance_minor=balance.minor if balance else None,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _plan(names: tuple[str, ...]) -> _Plan:
+    found: dict[Field, list[Column]] = {}
+    for name in names:
+        try:
+            column = understand(name)
+        except ValueError:
+            continue
+        if column is not None:
+            found.setdefault(column.field, []).append(column)
+    return _Plan({field: tuple(sorted(columns, key=lambda one: (one.place, one.name))) for field, columns in found.items()})
+
+
+class _Reader:
+    """One line's values by field. Raises ValueError that names the column."""
+
+    __slots__ = ("country", "fields", "of", "zone")
+
+    def __init__(self, plan: _Plan, fields: Fields, zone: str, country: str) -> None:
+        self.of, self.fields, self.zone, self.country = plan.of, fields, zone, country
+
+    def found(self, field: Field) -> tuple[str, Column] | None:
+        for column in self.of.get(field, ()):
+            value = self.fields[column.name]
+            if value and value.lower() not in BLANK:
+                return value, column
+        return None
+
+    def text(self, field: Field) -> str | None:
+        found = self.found(field)
+        return text(found[0]) if found else None
+
+    def identifier(self, field: Field) -> str | None:
+        found = self.found(field)
+        if found is None:
+            return None
+        known = identifier(found[0])
+        if known is None:
+            raise ValueError(f"{found[1].name}: an id has at most {LONGEST_ID} characters and no control character")
+        return known
+
+    def amount(self, field: Field, currency: str) -> Amount | None:
+        return self._read(field, lambda value, column: values.amount(value, column.unit, currency=currency))
+
+    def duration(self) -> int | None:
+        return self._read("duration", lambda value, column: values.duration_ms(value, column.unit))
+
+    def rate(self, currency: str) -> str | None:
+        return self._read("rate", lambda value, column: values.rate_per_minute(value, column.unit, currency=currency))
+
+    def moment(self, field: Field) -> Micros | None:
+        return self._read(field, self._at)
+
+    def direction(self) -> Direction | None:
+        for field in ("direction", "entry_type"):
+            found = self.found(field)
+            known = direction_of(found[0]) or _DIRECTIONS.get(found[0].lower()) if found else None
+            if known:
+                return known
+        return None
+
+    def party(self, field: Field) -> str | None:
+        told = self.text(field)
+        return normalise(told, self.country) if told else None
+
+    def said_currency(self) -> str | None:
+        found = self.found("currency")
+        return values.currency(found[0], found[1].name) if found else None
+
+    def _read(self, field: Field, how: Callable[[str, Column], values.Read]) -> values.Read | None:
+        found = self.found(field)
+        if found is None:
+            return None
+        try:
+            return how(*found)
+        except ValueError as error:
+            raise ValueError(f"{found[1].name}: {error}") from None
+
+    def _at(self, value: str, column: Column) -> Micros:
+        """A day in one column and its hour in another are one time."""
+        unit = column.unit
+        if values.is_clock(value):
+            day = next((self.fields[one.name] for one in self.of.get("at", ()) if one is not column), None)
+            if day is None:
+                raise ValueError(f"{value[:64]!r} is a time of day without its date")
+            value = f"{day} {value}"
+        elif column.field == "at" and ":" not in value and (clock := self.found("clock")) and values.is_clock(clock[0]):
+            value, unit = f"{value} {clock[0]}", clock[1].unit if clock[1].unit != PLAIN else unit
+        return values.moment(value, zone=unit.zone or self.zone, month_first=unit.month_first or self.country in MONTH_FIRST)
+
+
+# ---------------------------------------------------------------- what the fields come to
+
+
+def _date(kind: LineKind, read: _Reader) -> Micros | None:
+    for field in (*_DATES[kind], "clock"):
+        at = read.moment(field)
+        if at is not None:
+            return at
+    if kind == "balance":
+        return None  # it is as of its receipt
+    raise ValueError("no column says when it was")
+
+
+def _started(kind: LineKind, read: _Reader) -> Micros | None:
+    if kind != "call_record":
+        return read.moment("started_at")
+    known = read.moment("started_at")
+    return read.moment("at") if known is None else known
+
+
+def _money(kind: LineKind, read: _Reader, currency: str) -> Amount | None:
+    """Of a call record what it cost; of a ledger line debit +, credit −."""
+    amount = read.amount("amount", currency)
+    debit, credit = read.amount("debit", currency), read.amount("credit", currency)
+    if kind == "ledger":
+        settled = read.text("settled")
+        if settled and word_of(settled) not in MOVED:
+            raise ValueError(f"no money moved: it is {settled[:40]}")
+        signed = _signed(amount, word_of(read.text("entry_type"))) if amount else _between(debit, credit)
+        if signed is None:
+            raise ValueError("no column says an amount")
+        return signed
+    return amount or (_between(debit, credit) if debit or credit else None)
+
+
+def _signed(amount: Amount, word: str) -> Amount:
+    if word in CREDITS or word.endswith(("topup", "refund", "reversal", "credit")):
+        return _absolute(amount, -1)
+    return _absolute(amount, 1) if word in DEBITS or word.endswith(("debit", "charge", "fee", "rental")) else amount
+
+
+def _absolute(amount: Amount, sign: int) -> Amount:
+    """Whichever way the sign was written: the type says which way the money went."""
+    own = -sign if amount.minor < 0 or (amount.minor == 0 and amount.rest < 0) else sign
+    return Amount(own * amount.minor, own * amount.rest, amount.currency)
+
+
+def _between(debit: Amount | None, credit: Amount | None) -> Amount | None:
+    """Debit less credit, each without the sign that some write before one of them."""
+    if debit is None or credit is None:
+        return _absolute(debit, 1) if debit else _absolute(credit, -1) if credit else None
+    if (debit.minor or debit.rest) and (credit.minor or credit.rest):
+        raise ValueError("it has a debit and a credit: one of the two moved the money")
+    return _absolute(debit, 1) if debit.minor or debit.rest else _absolute(credit, -1)
+
+
+def _agreed(said: str | None, *amounts: Amount | None) -> str | None:
+    for amount in amounts:
+        if amount is not None and amount.currency is not None:
+            if said not in (None, amount.currency):
+                raise ValueError(f"an amount is in {amount.currency}, the line in {said}")
+            said = amount.currency
+    return said
+
+
+def _parties(read: _Reader, direction: Direction | None) -> tuple[str | None, str | None]:
+    caller, called = read.party("caller"), read.party("called")
+    local, remote = read.party("local"), read.party("remote")
+    if direction in ("inbound", "outbound") and (local or remote):
+        ends = (remote, local) if direction == "inbound" else (local, remote)
+        return caller or ends[0], called or ends[1]
+    return caller, called
+
+
+def _request_id(read: _Reader) -> str | None:
+    own = read.text("client_request_id")
+    told = None if own else read.found("metadata")
+    if told is None:
+        return own
+    try:
+        return text(msgspec.json.decode(told[0], type=_Metadata).client_request_id)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+class _Metadata(msgspec.Struct):
+    client_request_id: str | None = None
