@@ -46,11 +46,13 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def snapshot(database_url: str) -> Iterator[tuple[Connection, str]]:
+def snapshot(
+    database_url: str, isolation: psycopg.IsolationLevel = psycopg.IsolationLevel.REPEATABLE_READ
+) -> Iterator[tuple[Connection, str]]:
     """One transaction that may write, and the schema of the tables that are live in it. Commits at the end."""
     try:
         with connect(database_url, name="money") as connection:
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.isolation_level = isolation
             found = connection.execute(_LIVE).fetchone()
             if found is None:
                 raise Retry("there are no tables yet: `safiri migrate` makes them")
