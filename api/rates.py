@@ -22,7 +22,7 @@ from calls.rating.plan import parse
 from calls.rating.rate import rate
 from calls.rating.terms import DIRECTIONS, KINDS, Plan
 from calls.voice.check_steps import word_for
-from runtime import clock, posted_plans
+from runtime import posted_plans
 from runtime.bodies import as_json, object_in, whole
 from runtime.keys import Grant
 from runtime.plans import plan_named, refused
@@ -145,7 +145,7 @@ def _listed(database_url: str, tenant: str) -> list[Plan]:
 
 def _posted(database_url: str, tenant: str, given: Plan) -> dict[str, object]:
     with _connected(database_url) as connection:
-        new = posted_plans.append(connection, tenant, given, at=clock.now())
+        new = posted_plans.append(connection, tenant, given)
         plan = posted_plans.named(connection, tenant, given.id)
     assert plan is not None, "it was just appended to"
     return plan_as_json(plan) | {"appended": new}

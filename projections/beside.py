@@ -71,9 +71,11 @@ class Beside:
                 taken = await self._step("agents' time", work)
 
     async def _late(self) -> None:
+        """As long as any are due: a rate plan that comes late makes all calls due that waited for it. Batches have their turns between."""
         while True:
             await asyncio.sleep(LATE_S)
-            await self._step("large journeys", lambda projector: projector.fold_due())
+            while await self._step("journeys whose time has come", lambda projector: projector.fold_due()):
+                pass
 
     async def _compact(self) -> None:
         """Gathers old sums: one step, and some more while there is nothing else to do."""

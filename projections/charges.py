@@ -19,6 +19,7 @@ TABLE = sa.Table(
     text("working", required=True),
     sa.Index("charges_at_idx", "tenant", "account", "started_at"),
     sa.Index("charges_call_idx", "tenant", "call_sid"),
+    sa.Index("charges_received_idx", "received_at", postgresql_using="brin"),
     sa.Index("charges_unrated_idx", "tenant", "plan", postgresql_where=sa.text("amount_minor IS NULL")),
 )  # fmt: skip
 

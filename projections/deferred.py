@@ -2,6 +2,7 @@
 
 Folding a journey costs what its whole history costs, so one with thousands of events that changes many times a second would
 hold up everybody else. Its deliveries are in the journal at once; only the fold waits, and freshness counts it.
+Calls whose legs can be rated only now (projections/tariffs.py, runtime/posted_plans.py) wait here too.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ def put_off(cursor: psycopg.Cursor[Any], streams: Iterable[Stream], events: int)
     )
 
 
-def take_due(cursor: psycopg.Cursor[Any], most: int = 200) -> set[Stream]:
-    """Calls whose time has come, taken off the list in the caller's transaction; other workers take others."""
+def take_due(cursor: psycopg.Cursor[Any], most: int = 200, *, early: bool = False) -> set[Stream]:
+    """Calls whose time has come, taken off the list in the caller's transaction; other workers take others. `early`: the others too."""
+    come = "" if early else "WHERE due_at <= clock_timestamp() "
     cursor.execute(
-        "DELETE FROM safiri.deferred d USING (SELECT tenant, call_sid FROM safiri.deferred WHERE due_at <= clock_timestamp() "
+        f"DELETE FROM safiri.deferred d USING (SELECT tenant, call_sid FROM safiri.deferred {come}"
         "ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED) due WHERE d.tenant = due.tenant AND d.call_sid = due.call_sid "
         "RETURNING d.tenant, d.call_sid",
         (most,),

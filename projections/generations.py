@@ -18,10 +18,11 @@ from calls import agents
 from calls.fold import VERSION
 from projections import ACCOUNT_TABLES, AGENT_TABLES, AGGREGATES, PROJECTIONS, call_index
 from projections.shape import DERIVED, LIVE, AccountTable, AgentTable, Aggregate, Projection
+from runtime import postgres
 from runtime.problems import Retry
 
-GATE = 0x5AF1_0001  # advisory lock
-MAKING = 0x5AF1_0002  # one rebuild at a time
+GATE = postgres.GATE
+MAKING = 0x5AF1_0002  # advisory lock: one rebuild at a time
 _ALL: tuple[Projection | Aggregate | AgentTable | AccountTable, ...] = (*PROJECTIONS, *AGGREGATES, *AGENT_TABLES, *ACCOUNT_TABLES)
 TABLES: tuple[sa.Table, ...] = (call_index.TABLE, *(one.table for one in _ALL))
 # Room for updates in place; a journey's document stays in its row uncompressed, for squeezing it costs more than its space.

@@ -22,6 +22,7 @@ from projections.compacting import compact
 from projections.journal import Arrival, Stream
 from projections.records import Poison, Record, envelope_of, sorted_out
 from projections.refold import Memory, Outcome, refold
+from projections.tariffs import Plans, state
 from runtime.postgres import AWAY, CLASHED, TOO_LARGE, connect
 from runtime.problems import Retry
 
@@ -47,7 +48,7 @@ class Projector:
 
     def __init__(self, database_url: str, *, cluster_id: str, topic_ids: dict[str, str]):
         self.database_url, self.cluster_id, self.topic_ids = database_url, cluster_id, topic_ids
-        self.memory = Memory()
+        self.memory, self.plans = Memory(), Plans()
         self._connection: psycopg.Connection[Any] | None = None
         self._configurations: list[Configuration] = []
         self._configuration_version = -1
@@ -105,7 +106,9 @@ class Projector:
                 return 0, Outcome([], [], [])
             arrived: dict[Stream, list[Delivery]] = {stream: [] for stream in streams}
             marks = Marks()
-            outcome = refold(cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, marks=marks)
+            outcome = refold(
+                cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, plans=self.plans, marks=marks
+            )
             marks.write(cursor, n)
             bookkeeping.mark_broken(cursor, outcome, arrived)
             return len(streams), outcome
@@ -173,8 +176,8 @@ class Projector:
         agent_reports.keep(cursor, reported, marks)
         if arrived:
             outcome = refold(
-                cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, fresh=fresh, reread=earlier,
-                patient=True, shard=min(arrival.partition for arrival in arrivals), marks=marks,
+                cursor, arrived, generation=n, memory=self.memory, configurations=self._configurations, plans=self.plans, fresh=fresh,
+                reread=earlier, patient=True, shard=min(arrival.partition for arrival in arrivals), marks=marks,
             )  # fmt: skip
             for streams, events in outcome.deferred:
                 deferred.put_off(cursor, streams, events)
@@ -191,8 +194,8 @@ class Projector:
         return Projected(arrivals, poison, outcome)
 
     def _read_configurations(self, cursor: psycopg.Cursor[Any]) -> None:
-        cursor.execute("SELECT coalesce(max(version), 0) FROM safiri.configuration")
-        (version,) = cursor.fetchone() or (0,)
+        version, posted = state(cursor)
+        self.plans.refresh(posted)
         if version != self._configuration_version:
             self._configurations = configurations(cursor)
             self._configuration_version = version

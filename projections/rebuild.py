@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 
 from calls.history import Delivery
-from projections import AGGREGATES, account_streams, agent_fold, agent_reports, generations, journal, store
+from projections import AGGREGATES, account_streams, agent_fold, agent_reports, deferred, generations, journal, store, tariffs
 from projections.adding import REBUILT
 from projections.agent_marks import Marks
 from projections.comparing import Difference, differences, root
@@ -65,7 +65,8 @@ class Rebuild:
 
     def __init__(self, connection: psycopg.Connection[Any], progress: Progress):
         self.connection, self.progress = connection, progress
-        self.memory = Memory()
+        self.memory, self.plans = Memory(), tariffs.Plans()
+        self.rated_by: tariffs.State = (0, 0)  # what was known when the calls folded so far were known to be rated by all of it
         self.broken: dict[Stream, str] = {}
         self.calls = 0
         self.n = 0
@@ -100,6 +101,7 @@ class Rebuild:
         with self.connection.transaction():
             self.connection.execute("TRUNCATE safiri.touched")
             self.n = generations.make(self.connection, "building")
+            self.rated_by = tariffs.state(self.connection.cursor())
         with self.connection.transaction():  # whoever began before it was known as building has ended after this
             self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (generations.GATE,))
 
@@ -172,15 +174,18 @@ class Rebuild:
     def _fold(self, cursor: psycopg.Cursor[Any], arrived: dict[Stream, list[Any]]) -> None:
         generations.use(cursor, self.n)
         marks = Marks()
+        self.plans.refresh(tariffs.state(cursor)[1])
         outcome: Outcome = refold(
-            cursor, arrived, generation=self.n, memory=self.memory, configurations=configurations(cursor), shard=REBUILT, marks=marks
-        )
+            cursor, arrived, generation=self.n, memory=self.memory, configurations=configurations(cursor), plans=self.plans, shard=REBUILT,
+            marks=marks,
+        )  # fmt: skip
         marks.write(cursor, self.n)
         self.broken |= {(tenant, sid): reason for tenant, sid, reason in outcome.broken}
 
     def _touched(self, *, limit: int) -> int:
         """Folds calls that changed meanwhile once more; returns how many were waiting."""
         with self.connection.transaction(), self.connection.cursor() as cursor:
+            self.rated_by = tariffs.touch(cursor, self.n, since=self.rated_by, configurations=configurations(cursor))
             cursor.execute("SELECT count(*) FROM safiri.touched")
             (waiting,) = cursor.fetchone() or (0,)
             self._touch(cursor, limit)
@@ -203,6 +208,7 @@ class Rebuild:
     def _last(self, *, verify: bool, projection: str | None) -> Report:
         with self.connection.transaction(), self.connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (generations.GATE,))
+            self.rated_by = tariffs.touch(cursor, self.n, since=self.rated_by, configurations=configurations(cursor))
             while self._touch(cursor, BATCH):
                 pass
             until = account_streams.latest(cursor)
@@ -226,13 +232,15 @@ class Rebuild:
     def _fold_put_off(self, cursor: psycopg.Cursor[Any], live: int, *, stays: bool) -> None:
         """What large journeys still wait for is folded now: both generations then know the same. One that goes may be of another
         shape, and nobody will read it."""
-        cursor.execute("DELETE FROM safiri.deferred RETURNING tenant, call_sid")
-        streams = cursor.fetchall()
-        if streams and stays:
+        if not stays:
+            cursor.execute("DELETE FROM safiri.deferred")
+        self.plans.refresh(tariffs.state(cursor)[1])
+        while streams := deferred.take_due(cursor, BATCH, early=True):
             generations.use(cursor, live)
             waiting: dict[Stream, list[Any]] = {stream: [] for stream in streams}
             marks = Marks()
-            refold(cursor, waiting, generation=live, memory=Memory(), configurations=configurations(cursor), marks=marks)
+            known = configurations(cursor)
+            refold(cursor, waiting, generation=live, memory=Memory(), configurations=known, plans=self.plans, marks=marks)
             marks.write(cursor, live)
 
     def _switch(self, cursor: psycopg.Cursor[Any], live: int, projection: str | None) -> None:

@@ -15,11 +15,13 @@ from calls.configuration import Configuration
 from calls.fold import fold
 from calls.history import Delivery, named_by
 from calls.journey import Anomaly, Journey, journey_id
+from calls.rating.terms import Plan
 from projections import deferred, groups, journal, store
 from projections.adding import LATER
 from projections.agent_marks import Address, Marks
 from projections.groups import Group
 from projections.journal import Stream
+from projections.tariffs import Plans
 
 log = structlog.get_logger()
 GroupKey = tuple[int, str, str]  # generation, tenant, group
@@ -80,7 +82,7 @@ class Outcome(msgspec.Struct):
 
 def refold(
     cursor: psycopg.Cursor[Any], arrived: Mapping[Stream, Sequence[Delivery]], *, generation: int, memory: Memory,
-    configurations: list[Configuration], fresh: AbstractSet[Stream] = NONE, reread: AbstractSet[Stream] = NONE,
+    configurations: list[Configuration], plans: Plans, fresh: AbstractSet[Stream] = NONE, reread: AbstractSet[Stream] = NONE,
     patient: bool = False, shard: int = LATER, marks: Marks,
 ) -> Outcome:  # fmt: skip
     """`arrived`: the calls that changed, with their new deliveries (none where only an older receipt was learned);
@@ -101,7 +103,7 @@ def refold(
             outcome.deferred.append(([(group.tenant, sid) for sid in group.members if (group.tenant, sid) in arrived], len(deliveries)))
             settled.append((group, None))
             continue
-        told = _fold(group, deliveries, configurations, outcome)
+        told = _fold(group, deliveries, configurations, plans=plans.of(cursor, group.tenant, configurations), outcome=outcome)
         journeys += told
         settled.append((group, {sid: journey.journey_id for journey in told for sid in journey.call_sids}))
         outcome.remember.append(((generation, group.tenant, group.group_id), 1 if _alone(group) else group.version + 1, deliveries))
@@ -140,10 +142,12 @@ def _histories(
     ]
 
 
-def _fold(group: Group, deliveries: list[Delivery], configurations: list[Configuration], outcome: Outcome) -> list[Journey]:
+def _fold(
+    group: Group, deliveries: list[Delivery], configurations: list[Configuration], *, plans: Mapping[str, Plan], outcome: Outcome
+) -> list[Journey]:
     """A fold that raises is our bug: the journal keeps everything, that journey is marked broken, the rest goes on."""
     try:
-        return fold(group.tenant, deliveries, configurations)
+        return fold(group.tenant, deliveries, configurations, plans)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"[:500]
         log.exception("fold failed", tenant=group.tenant, group=group.group_id)

@@ -15,7 +15,7 @@ from alembic.config import Config
 from calls.clock import Micros
 from calls.configuration import Configuration
 from calls.parties import normalise
-from projections import agent_marks, generations, rereading
+from projections import agent_marks, generations, rereading, tariffs
 from projections.rebuild import rebuild
 from runtime.laws.check import broken, check_all
 from runtime.postgres import connect
@@ -41,10 +41,13 @@ def migrate(settings: Settings, database_url: str, *, now: Micros) -> None:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         command.upgrade(alembic(database_url), "head")
         with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (generations.GATE,))  # whoever projects has seen it, or will
             before = _last(connection)
             remember(connection, configuration_of(settings, now))
             after = _last(connection)
             agent_marks.everything(connection, _differing(before.timezones, after.timezones))
+            if _of_today(connection):
+                tariffs.defer_uncharged(connection, tariffs.newly_named(before, after))
             rereading.mark(connection, [*_differing(before.timezones, after.timezones), *_differing(before.countries, after.countries)])
         _generation(connection, database_url)
         rereading.reread(connection)
@@ -54,6 +57,12 @@ def migrate(settings: Settings, database_url: str, *, now: Micros) -> None:
 def _last(connection: psycopg.Connection[Any]) -> Configuration:
     row = connection.execute("SELECT content FROM safiri.configuration ORDER BY version DESC LIMIT 1").fetchone()
     return msgspec.json.decode(row[0], type=Configuration) if row else Configuration()
+
+
+def _of_today(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the live tables are those of this code; others are rebuilt, which rates everything."""
+    live = connection.execute("SELECT fingerprint FROM safiri.generations WHERE state = 'live'").fetchone()
+    return live is not None and live[0] == generations.fingerprint()
 
 
 def _differing(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -102,6 +111,7 @@ def configuration_of(settings: Settings, now: Micros) -> Configuration:
         numbers=numbers,
         agents=dict(sorted(agents.items())),
         timezones={name: str(settings.tenant(name).timezone) for name in sorted(settings.tenant_names)},
+        rate_plans={name: account.rate_plan for name, account in sorted(settings.accounts.items()) if account.rate_plan},
     )
 
 

@@ -18,6 +18,7 @@ from runtime.problems import Retry
 
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.AdminShutdown, psycopg.errors.CannotConnectNow)
 TOO_LARGE = psycopg.errors.ProgramLimitExceeded  # the data's fault, though psycopg calls it operational: trying again helps nobody
+GATE = 0x5AF1_0001  # advisory lock: shared by every transaction that projects, alone for what all of them must see at once
 LONGEST_WAIT_S = 18.0  # for an answer of a reading connection; the server itself ends a statement after 15 s
 CLASHED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable)
 

@@ -12,7 +12,7 @@ depends_on = None
 
 UP = """
 -- In which order versions came, over all plans: a projector sees by the last one whether it knows them all.
-ALTER TABLE safiri.rate_plans ADD COLUMN seq bigint GENERATED ALWAYS AS IDENTITY;
+ALTER TABLE safiri.rate_plans ADD COLUMN seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE;
 
 -- What a reconciliation of an account's period found. Append-only: another result of the same period is another row after it.
 CREATE TABLE safiri.reconciliations (

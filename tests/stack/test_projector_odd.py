@@ -177,10 +177,10 @@ def test_bodies_of_one_mebibyte(bench: Bench) -> None:
 def test_a_fold_that_raises_breaks_one_journey_and_the_next_rebuild_mends_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     real = refold.fold
 
-    def fails(tenant: str, deliveries: list[Any], configurations: list[Any]) -> Any:
+    def fails(tenant: str, deliveries: list[Any], *given: Any) -> Any:
         if any(one.stream == "bad" for one in deliveries):
             raise KeyError("our bug\0")
-        return real(tenant, deliveries, configurations)
+        return real(tenant, deliveries, *given)
 
     monkeypatch.setattr(refold, "fold", fails)
     bench.project(story("+0 call.started @good\n+0 call.started @bad\n+5 call.ended @good\n+5 call.ended @bad"))
