@@ -53,6 +53,23 @@ class Sides(msgspec.Struct, frozen=True):
     ledger: pl.DataFrame
 
 
+class Matched(msgspec.Struct, frozen=True):
+    """The three sides with a `unit` (UInt32) each: rows of one number belong together. Rows are in the order in which they came.
+
+    Numbers count from 0: units with a leg of ours by their smallest leg, then those of records by their smallest row id, then those of
+    ledger lines. `by` of a row (a By or null): how it found the other side, null where it did not. Frame `by`: `unit` and the first By
+    of its legs, one row a unit, ascending. `clock_offset_ms`: their clock − ours, None where unknown; `drift_ms_per_day`: by how much
+    that grows in a day.
+    """
+
+    ours: pl.DataFrame
+    records: pl.DataFrame
+    ledger: pl.DataFrame
+    by: pl.DataFrame
+    clock_offset_ms: int | None = None
+    drift_ms_per_day: int | None = None
+
+
 class OurLeg(msgspec.Struct, frozen=True):
     """`amount_minor` None: unrated. `inside`: it began within the period."""
 

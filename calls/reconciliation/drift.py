@@ -1,0 +1,75 @@
+"""Their clock against ours: by how much it is ahead, and by how much more every day."""
+
+from __future__ import annotations
+
+import msgspec
+import polars as pl
+
+from calls.reconciliation.candidates import candidates, of_legs, of_records
+
+_MS, _DAY_MS = 1000, 86_400_000
+FEWEST = 3
+"""Records that must agree on an offset that only numbers and lengths tell."""
+FEWEST_DRIFTING, LEAST_DRIFT_MS = 30, 1000
+"""A drift is told from so many records that are a day apart, where it came to so much: most clocks are written in whole seconds."""
+FARTHEST_US, LONGER_MS = 600_000_000, 1_000
+MOST = 20_000
+"""Records that are asked for the offset, evenly chosen in the order of their starts."""
+_BIN, _AROUND = 1_000_000, 2
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """`offset_ms`: theirs − ours at the instant `at` (µs), None where unknown; `ms_per_day`: how it grows, None where unknown."""
+
+    offset_ms: int | None = None
+    ms_per_day: int | None = None
+    at: int = 0
+
+    def ours(self, theirs: pl.Expr) -> pl.Expr:
+        """An instant of theirs by our clock."""
+        drifted = (theirs - self.at) // _MS * (self.ms_per_day or 0) // _DAY_MS
+        return theirs - ((self.offset_ms or 0) + drifted) * _MS
+
+
+def clock_by_ids(legs: pl.DataFrame, records: pl.DataFrame, pairs: pl.DataFrame) -> Clock:
+    """From records that were found by an id: the median difference of the starts."""
+    seen = pairs.join(legs.select("l", at="started_at"), on="l").join(records.select("r", "started_at"), on="r")
+    seen = seen.select("at", off=pl.col("started_at") - pl.col("at")).drop_nulls()
+    if seen.is_empty():
+        return Clock()
+    return Clock(_median(seen["off"]) // _MS, _drift(seen.sort("at", "off")), _median(seen["at"]))
+
+
+def _drift(seen: pl.DataFrame) -> int | None:
+    """ms a day, from the first third of what was seen to the last."""
+    third = seen.height // 3
+    if seen.height < FEWEST_DRIFTING:
+        return None
+    first, last = seen.head(third), seen.tail(third)
+    passed, grown = (_median(last[one]) - _median(first[one]) for one in ("at", "off"))
+    if passed < _DAY_MS * _MS:
+        return None
+    return grown * _DAY_MS // passed if abs(grown) >= LEAST_DRIFT_MS * _MS else 0
+
+
+def clock_by_numbers(legs: pl.DataFrame, records: pl.DataFrame) -> Clock:
+    """Where no id says it: the difference on which most records agree, with a leg of the same numbers and length within ten minutes.
+
+    Of equally many the smaller one. Unknown where fewer than FEWEST records agree.
+    """
+    theirs = of_records(records, pl.col("started_at")).sort("at", "r")
+    theirs = theirs.gather_every(max(1, -(-theirs.height // MOST)))
+    pairs, _ = candidates(of_legs(legs), theirs, apart_us=FARTHEST_US, longer_ms=LONGER_MS)
+    pairs = pairs.select("r", off=pl.col("record_at") - pl.col("leg_at"))
+    near = [pl.col("off") // _BIN + more for more in range(-_AROUND, _AROUND + 1)]
+    bins = pl.concat([pairs.select("r", bin=one) for one in near]).unique().group_by("bin").len()
+    best = bins.sort(-pl.col("len").cast(pl.Int64), pl.col("bin").abs(), "bin").head(1)
+    if best.is_empty() or best["len"][0] < FEWEST:
+        return Clock()
+    agreed = pairs.filter((pl.col("off") // _BIN - best["bin"][0]).abs() <= _AROUND)
+    return Clock(_median(agreed["off"]) // _MS)
+
+
+def _median(whole: pl.Series) -> int:
+    """The lower of two."""
+    return int(whole.sort()[(len(whole) - 1) // 2])
