@@ -1,7 +1,7 @@
 """One cause for every shilling: a unit's difference -> rows whose amounts sum exactly to theirs − ours within the period.
 
-The order is fixed (docs/reconciliation.md, ADR 0028): no call, a side that is missing, the border of the period, repetitions, what their
-record says otherwise, their tariff, and what is left. Whatever no cause explains to the minor unit is `unexplained`.
+The order is fixed (docs/reconciliation.md, ADR 0028): no call, a side that is missing, repetitions, the border of the period, what
+their record says otherwise, their tariff, and what is left. Whatever nothing explains to the minor unit is `unexplained`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+from calls.rating.charge import seconds
 from calls.rating.terms import Plan
-from calls.reconciliation import non_calls
+from calls.reconciliation import evidence, missing, non_calls
+from calls.reconciliation.both import both
+from calls.reconciliation.rows import Rows
 from calls.reconciliation.sides import Difference, Unit
 
 
@@ -23,7 +26,24 @@ def explain(unit: Unit, *, plans: Mapping[str, Plan], zone: str, by_records: boo
     """
     if not unit.legs and not unit.records and all(entry.call_id is None for entry in unit.entries):
         return [] if by_records else non_calls.differences(unit.entries)
-    theirs = unit.records if by_records else unit.entries
-    ours_minor = sum(leg.amount_minor or 0 for leg in unit.legs if leg.inside)
-    rest = sum(one.amount_minor or 0 for one in theirs if one.inside) - ours_minor
-    return [Difference("unexplained", rest, unit, (("not explained", Fraction(rest)),))] if rest else []
+    rows = Rows(unit, by_records=by_records)
+    aside = () if by_records else tuple(entry for entry in unit.entries if non_calls.is_charge(entry))
+    for row in non_calls.differences(aside):
+        rows.take(row)
+    lines = rows.lines(without=aside)
+    if not unit.legs:
+        missing.of_ours(rows, lines)
+    elif not unit.records and not lines:
+        missing.of_theirs(rows, records_kept=records_kept)
+    else:
+        both(rows, lines, plans=plans, zone=zone)
+    _skew(rows)
+    return rows.closed()
+
+
+def _skew(rows: Rows) -> None:
+    """Costs nothing, stands beside whatever else there is."""
+    skew_s = evidence.skew_s(rows.unit)
+    if skew_s is not None:
+        said = f"their clock says {seconds(abs(skew_s) * 1000)} s {'later' if skew_s > 0 else 'earlier'} than ours"
+        rows.add("clock_skew", 0, ((said, Fraction(0)),), even_0=True)

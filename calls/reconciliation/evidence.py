@@ -15,11 +15,11 @@ from calls.reconciliation.sides import OurLeg, Record, Unit
 SKEW_S = 30
 _LONGEST_MS = 10**9  # eleven days; what lasts longer was not measured
 _NEAR = 30_000_000
-_NOBODY = frozenset(  # statuses of call records, written with underscores
-    "no_answer noanswer not_answered unanswered busy failed failure cancelled canceled cancel rejected declined missed timeout unreachable "
-    "congestion unavailable no_user_response abandoned".split()
-)
-_SOMEBODY = frozenset("answered completed complete success successful answer connected ended".split())
+_NOBODY = frozenset({
+    "no_answer", "noanswer", "not_answered", "unanswered", "busy", "failed", "failure", "cancelled", "canceled", "cancel", "rejected",
+    "declined", "missed", "timeout", "unreachable", "congestion", "unavailable", "no_user_response", "abandoned",
+})  # fmt: skip
+_SOMEBODY = frozenset({"answered", "completed", "complete", "success", "successful", "answer", "connected", "ended"})
 FactCause: TypeAlias = Literal["direction", "duration_theirs_longer", "duration_ours_longer"]
 
 

@@ -1,0 +1,162 @@
+"""Other tariffs than ours under which the provider may have charged legs: one thing changed at a time, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+
+import msgspec
+
+from calls.rating.charge import Charge, RatedLeg
+from calls.rating.plain import rounded
+from calls.rating.terms import GRAINS, ROUNDINGS, Grain
+from calls.reconciliation.rerating import Tariff, Twist, total
+from calls.reconciliation.sides import Cause
+
+INCREMENTS = (1, 6, 10, 15, 30, 60)
+MINIMA = (30, 60, 0)
+UNITS = (Fraction(100), Fraction(1000), Fraction(1, 100), Fraction(1, 1000))
+USUAL_TAX = Fraction(16)
+_BY_GRAIN: dict[Grain, str] = {"increment": "each increment by itself", "leg": "each leg by itself", "call": "the call as one"}
+_Found = Iterator[tuple[int, str]]  # what the legs would cost, and under which other tariff
+
+
+class Alternative(msgspec.Struct, frozen=True):
+    """`amount_minor`: what the legs would cost; `what` says under which other tariff."""
+
+    cause: Cause
+    amount_minor: int
+    what: str
+
+
+class Priced(msgspec.Struct, frozen=True):
+    """Legs and what they cost before anything is changed. `charges` None: their plan is not known here, only the amount is.
+
+    `stated`: rates a minute that their records state, by the places of the legs.
+    """
+
+    tariff: Tariff
+    legs: Sequence[RatedLeg]
+    charges: Sequence[Charge] | None
+    amount_minor: int
+    stated: Mapping[int, Fraction]
+
+
+def alternatives(priced: Priced) -> Iterator[Alternative]:
+    """The first that comes to an amount is its cause. One amount may come up several times."""
+    for cause, ways in _ORDER:
+        for amount_minor, what in ways(priced):
+            yield Alternative(cause, amount_minor, what)
+
+
+def _versions(priced: Priced) -> _Found:
+    """Every other version of the plans, as if it had been in force."""
+    used = set(priced.tariff.by)
+    for name in sorted({plan for plan, _ in used}):
+        plan = priced.tariff.plans.get(name)
+        for version in plan.versions if plan is not None else ():
+            if (name, version.version) not in used:
+                twists = [
+                    Twist(version=version.version) if plan_of == name and own is not None else None for plan_of, own in priced.tariff.by
+                ]
+                yield from _twisted(priced, twists, f"by version {version.version} of {name}")
+
+
+def _stated_rates(priced: Priced) -> _Found:
+    """At the rates that their records state: those legs, then those of them alone that cost something."""
+    if not priced.stated:
+        return
+    rates = sorted(set(priced.stated.values()))
+    what = f"at {' and '.join(str(each) for each in rates)} a minute, as their record says"
+    charged = [bool(one.amount_minor) for one in priced.charges or ()]
+    for only_charged in (False, True) if charged and not all(charged) else (False,):
+        twists = [
+            Twist(rate=priced.stated[place]) if place in priced.stated and (not only_charged or charged[place]) else None
+            for place in range(len(priced.legs))
+        ]
+        yield from _twisted(priced, twists, what)
+
+
+def _increments(priced: Priced) -> _Found:
+    for increment_s in INCREMENTS:
+        said = "by started minutes" if increment_s == 60 else "by the second" if increment_s == 1 else f"by started {increment_s} s"
+        yield from _all_twisted(priced, Twist(increment_s=increment_s), said)
+    for minimum_s in MINIMA:
+        yield from _all_twisted(priced, Twist(minimum_s=minimum_s), f"with at least {minimum_s} s" if minimum_s else "with no least time")
+
+
+def _roundings(priced: Priced) -> _Found:
+    for mode in ROUNDINGS:
+        yield from _all_twisted(priced, Twist(rounding=mode), f"rounded {mode}")
+    for grain in GRAINS:
+        for mode in ROUNDINGS:
+            yield from _all_twisted(priced, Twist(rounding=mode, grain=grain), f"rounded {mode}, {_BY_GRAIN[grain]}")
+
+
+def _taxes(priced: Priced) -> _Found:
+    """With the tax once more on top, and without it, rounded in each way: the amount, then what it was before our rounding."""
+    if not priced.amount_minor:
+        return
+    shares = _shares(priced)
+    for on_top in (True, False):
+        for parts in shares:
+            factors = [(1 + percent / 100) if on_top else 1 / (1 + percent / 100) for _, percent in parts]
+            percents = " and ".join(f"{percent} %" for percent in sorted({percent for _, percent in parts if percent}))
+            what = f"with tax of {percents} on top" if on_top else f"without tax of {percents}"
+            taxed = [part * factor for (part, _), factor in zip(parts, factors, strict=True)]
+            yield from _rounded_ways(taxed, what)
+
+
+def _units(priced: Priced) -> _Found:
+    if not priced.amount_minor:
+        return
+    for factor in UNITS:
+        what = f"times {factor}" if factor > 1 else f"divided by {1 / factor}"
+        for parts in _shares(priced):
+            for amount_minor, said in _rounded_ways([part * factor for part, _ in parts], f"in another unit: {what}"):
+                if amount_minor:
+                    yield amount_minor, said
+
+
+def _shares(priced: Priced) -> list[list[tuple[Fraction, Fraction]]]:
+    """(amount, percent of tax) of each leg: as charged, then before rounding. As one where the charges are not known."""
+    if priced.charges is None:
+        return [[(Fraction(priced.amount_minor), USUAL_TAX)]]
+    tariff, charges = priced.tariff, priced.charges
+    percents = [tariff.tax_percent(place, one) for place, one in enumerate(charges)]
+    taxes = [USUAL_TAX if percent is None else percent for percent in percents]
+    charged = [(Fraction(one.amount_minor or 0), tax) for one, tax in zip(charges, taxes, strict=True)]
+    exact = [(tariff.exact(place, one), tax) for (place, one), tax in zip(enumerate(charges), taxes, strict=True)]
+    return [charged] if exact == charged else [charged, exact]
+
+
+def _rounded_ways(parts: Sequence[Fraction], what: str) -> _Found:
+    whole = sum(parts, Fraction(0))
+    if whole.denominator == 1:
+        yield int(whole), what
+        return
+    for mode in ROUNDINGS:
+        yield rounded(whole, mode), f"{what}, rounded {mode}"
+    if len(parts) > 1:
+        for mode in ROUNDINGS:
+            yield sum(rounded(part, mode) for part in parts), f"{what}, each leg rounded {mode}"
+
+
+def _all_twisted(priced: Priced, twist: Twist, what: str) -> _Found:
+    yield from _twisted(priced, [twist] * len(priced.legs), what)
+
+
+def _twisted(priced: Priced, twists: Sequence[Twist | None], what: str) -> _Found:
+    charges = None if priced.charges is None else priced.tariff.charges(priced.legs, twists=twists)
+    if charges is not None:
+        yield total(charges), what
+
+
+_ORDER: tuple[tuple[Cause, Callable[[Priced], _Found]], ...] = (
+    ("rate_version", _versions),
+    ("rate_value", _stated_rates),
+    ("increment_rule", _increments),
+    ("rounding_mode", _roundings),
+    ("tax_basis", _taxes),
+    ("currency_unit", _units),
+)
