@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rate": ("cli.rate", "command", "What legs cost under a rate plan, line by line."),
     "plans": ("cli.plans", "command", "List, show and check rate plans."),
     "infer-tariff": ("cli.infer_tariff", "command", "The tariff behind what calls were charged, as a rate plan."),
+    "reconcile": ("cli.reconcile", "command", "Whether the provider's bill is right, and why not."),
     "tail": ("cli.tail", "command", "Follow calls as they come."),
     "lag": ("cli.lag", "command", "What is not yet projected."),
     "quarantine": ("cli.quarantine", "command", "What could not be understood, why, and again."),

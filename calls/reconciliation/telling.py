@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 import msgspec
@@ -43,11 +42,6 @@ def told(one: Difference, *, by_records: bool) -> Found:
     })  # fmt: skip
     place = (_LAST if at is None else at, sid or "", "\0".join(names))
     return Found(place, CAUSES.index(one.cause), content, one.cause, one.amount_minor, at, sid)
-
-
-def digest(content: bytes) -> bytes:
-    """Names a difference: two runs found the same one where it is equal."""
-    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _first(unit: Unit) -> OurLeg | None:
