@@ -12,8 +12,7 @@ from api.money.charged import COLUMNS
 from api.money.periods import Period
 from api.money.re_rate import Connection, Document, snapshot
 from calls.clock import Micros, parse_time, rfc3339, to_datetime
-from calls.faults import Faults
-from runtime.problems import Refused, invalid, refusal
+from runtime.problems import Refused, invalid
 
 _PERIOD = "tenant = %(tenant)s AND account = %(account)s AND started_at >= %(begin)s AND started_at < %(end)s"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 5))"
@@ -131,7 +130,7 @@ def _refuse_unready(connection: Connection, period: Period, *, given: dict[str, 
 
 
 def _unready(detail: str) -> Refused:
-    return refusal(Faults([("anyway", f"{detail}, or close the period anyway")]))
+    return invalid("anyway", f"{detail}, or close the period anyway")
 
 
 def _document(connection: Connection, period: Period, *, given: dict[str, object], now: Micros) -> Document:
