@@ -41,6 +41,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "export": ("cli.export", "command", "A whole dataset as CSV, NDJSON or Parquet."),
     "invariants": ("cli.invariants", "command", "Check the laws that the numbers obey."),
     "rate": ("cli.rate", "command", "What legs cost under a rate plan, line by line."),
+    "re-rate": ("cli.re_rate", "command", "What a period would cost under another version of a plan."),
+    "close-period": ("cli.close_period", "command", "The charges of a period stand for good."),
     "plans": ("cli.plans", "command", "List, show and check rate plans."),
     "infer-tariff": ("cli.infer_tariff", "command", "The tariff behind what calls were charged, as a rate plan."),
     "reconcile": ("cli.reconcile", "command", "Whether the provider's bill is right, and why not."),

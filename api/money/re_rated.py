@@ -43,17 +43,19 @@ class Leg(msgspec.Struct, omit_defaults=True):
 def told(database_url: str, tenant: str, name: str) -> Iterator[bytes]:
     """The JSON of a re-rating with all legs that differ, in pieces. Raises Refused 404 before the first piece."""
     with snapshot(database_url) as (connection, _):
-        row = connection.execute(_ONE, (tenant, name[:128])).fetchone() if name.isprintable() else None
-        if row is None:
-            said = f"no re-rating of yours has the id {name[:64]!r}: GET /v1/re-ratings lists them"
-            raise Refused(404, "Not found", said)
-        document: Document = msgspec.json.decode(row[0]) | {"unrated_legs": _unrated(connection, tenant, name)}
+        document = _document(connection, tenant, name)
         yield msgspec.json.encode(document)[:-1] + b',"legs":['
         comma = b""
         for legs in _legs(connection, tenant, name):
             yield comma + msgspec.json.encode(legs)[1:-1]
             comma = b","
         yield b"]}"
+
+
+def head(database_url: str, tenant: str, name: str) -> Document:
+    """The same without the legs."""
+    with snapshot(database_url) as (connection, _):
+        return _document(connection, tenant, name)
 
 
 def listed(database_url: str, tenant: str, *, account: str | None, limit: int, cursor: str | None) -> Document:
@@ -70,6 +72,15 @@ def listed(database_url: str, tenant: str, *, account: str | None, limit: int, c
     return {"re_ratings": shown, "next_cursor": more}
 
 
+def _document(connection: Connection, tenant: str, name: str) -> Document:
+    row = connection.execute(_ONE, (tenant, name[:128])).fetchone() if name.isprintable() else None
+    if row is None:
+        raise Refused(404, "Not found", f"no re-rating of yours has the id {name[:64]!r}: GET /v1/re-ratings lists them")
+    unrated = connection.execute(_UNRATED, (tenant, name, MOST_UNRATED))
+    found: Document = msgspec.json.decode(row[0])
+    return found | {"unrated_legs": [{"call_sid": call_sid, "leg": leg, "why": why} for call_sid, leg, why in unrated]}
+
+
 def _legs(connection: Connection, tenant: str, name: str) -> Iterator[list[Leg]]:
     with connection.cursor("differing", binary=True) as cursor:
         cursor.execute(_LEGS, (tenant, name))
@@ -80,8 +91,3 @@ def _legs(connection: Connection, tenant: str, name: str) -> Iterator[list[Leg]]
 def _leg(row: tuple[Any, ...]) -> Leg:
     call_sid, journey_id, leg, queue, agent, own, before, after, why = row
     return Leg(call_sid, journey_id, leg, queue, agent, own, before, after, (after or 0) - (before or 0), why)
-
-
-def _unrated(connection: Connection, tenant: str, name: str) -> list[Document]:
-    rows = connection.execute(_UNRATED, (tenant, name, MOST_UNRATED))
-    return [{"call_sid": call_sid, "leg": leg, "why": why} for call_sid, leg, why in rows]
