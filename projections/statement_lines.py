@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 import sqlalchemy as sa
 
-from calls.clock import parse_time
 from calls.configuration import Configuration
-from calls.statements import written
+from calls.statements import polled, written
 from calls.statements.line import Line
+from calls.statements.parse import parse
 from projections.shape import AccountTable, Row, Stated, clean, key, metadata, moment, ms, number, text, when
 
 TABLE = sa.Table(
@@ -26,7 +27,6 @@ TABLE = sa.Table(
 )  # fmt: skip
 SOURCES = frozenset({"statement", "poll"})
 UNREAD = "unread"
-BIGGEST = 1 << 63
 
 
 def rows(said: Stated, configuration: Configuration) -> Iterable[Row]:
@@ -49,13 +49,22 @@ def rows(said: Stated, configuration: Configuration) -> Iterable[Row]:
     )  # fmt: skip
 
 
-def _line(said: Stated, _: Configuration) -> Line | str:
+def _line(said: Stated, configuration: Configuration) -> Line | str:
     """The line, or why there is none."""
     told = written.read(said.body)
     if told is None:
         return "not a line of a statement"
-    at = parse_time(told.fields.get("started_at") or told.fields.get("created_at"))
-    return Line(told.kind, written.row_id(told.kind, said.event_id), at=at)
+    row_id = written.row_id(told.kind, said.event_id)
+    if told.kind == "stats":
+        return polled.stats(told.fields, row_id=row_id, at=said.received_at)
+    zone, country = configuration.zone(said.tenant), configuration.country(said.tenant)
+    try:
+        line = parse(told.kind, told.fields, row_id=row_id, zone=zone, country=country)
+    except ValueError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001  the journal is the truth: one bad parser must not stop the rest
+        return f"the parser failed: {type(error).__name__}"
+    return line if line.at is not None else msgspec.structs.replace(line, at=said.received_at)
 
 
 ACCOUNT_TABLE = AccountTable(TABLE, rows)

@@ -65,6 +65,12 @@ def _api(address: str) -> str:
     return address if address == "virtual" else _web(address)
 
 
+def _path(path: str) -> str:
+    if path and (not path.startswith("/") or not path.isprintable() or " " in path):
+        raise ValueError(f"{path[:64]!r} is no path such as /v1/wallet/statement")
+    return path
+
+
 Zone = Annotated[str, AfterValidator(_zone)]
 Seconds = Annotated[float, Field(ge=0, le=10_000_000)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
@@ -100,6 +106,8 @@ class Account(Section):
     number_route_field: Literal["routing_url", "voice_callback_url", "voice_url"] = "routing_url"
     retry_horizon_h: float = 33
     presume_ended_after_s: int = Field(default=6 * 3600, ge=1)
+    poll_every_s: float | None = Field(default=None, ge=1, le=86_400)  # how often its REST is asked for calls, ledger and balance
+    ledger_path: Annotated[str, AfterValidator(_path)] = "/v1/wallet/statement"  # no page of the vendors' says where it is; "": nowhere
 
 
 class Queue(Section):
@@ -282,6 +290,8 @@ def _warnings(settings: Settings, content: Mapping[str, Any]) -> list[str]:
             found.append(f'accounts.{name}: signature = "none": anybody who knows its address can post events')
         elif not account.signing_secrets and account.provider in ("sautikit", "minivoice"):
             found.append(f"accounts.{name}: no signing_secrets: every delivery will be refused")
+        if account.poll_every_s and not account.api_key and account.api_url != "virtual":
+            found.append(f"accounts.{name}: poll_every_s without an api_key: the provider will refuse to be asked")
         if account.provider == "africastalking" and account.signature == "required":
             address = f"the address with ?token= that `safiri url hook {name}` prints"
             found.append(f"accounts.{name}: Africa's Talking signs nothing: give it {address}")

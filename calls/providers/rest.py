@@ -167,6 +167,58 @@ def _address(row: Fields) -> str | None:
     return next((address for address in (label(row.get(name)) for name in names) if address), None)
 
 
+# ---------------------------------------------------------------- what is polled
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Rows as they are written, in the answer's order. `cursor`: where the next page begins, None where there is none."""
+
+    rows: list[Fields]
+    cursor: str | None = None
+
+
+def list_rows(path: str, *, cursor: str | None, limit: int = 100) -> Asked:
+    """A page of the rows under `path`: calls, or lines of the ledger."""
+    after = f"&cursor={quote(cursor, safe='')}" if cursor else ""
+    return Asked("GET", f"{path}{'&' if '?' in path else '?'}limit={limit}{after}")
+
+
+def page(body: bytes) -> Page | None:
+    """None where the body is no list of rows. Fractions keep their digits, as text."""
+    try:
+        found = _decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    if isinstance(found, list):
+        return Page(_rows(found))
+    named = next((rows for rows in (found.get(name) for name in _LISTS) if isinstance(rows, list)), None)
+    if named is None:
+        return None
+    inner = part(found, "pagination") or part(found, "meta") or {}
+    cursor = next(
+        (value for value in (one.get(name) for one in (found, inner) for name in _CURSORS) if isinstance(value, str) and value), None
+    )
+    return Page(_rows(named), cursor)
+
+
+def one_row(body: bytes) -> Fields | None:
+    """The object of an answer, or what it has under `data`; None where there is none."""
+    try:
+        found = _decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return None if isinstance(found, list) else part(found, "data") or found
+
+
+_LISTS = ("data", "calls", "entries", "lines", "transactions", "statement", "ledger")
+_CURSORS = ("next_cursor", "nextCursor", "cursor")
+_decode = msgspec.json.Decoder(Fields | list[object], float_hook=str).decode
+
+
+def _rows(found: list[object]) -> list[Fields]:
+    return [one for one in found if isinstance(one, dict)]
+
+
 def _fields(body: bytes) -> Fields:
     try:
         return read_json(body)

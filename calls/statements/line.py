@@ -9,11 +9,11 @@ import msgspec
 from calls.clock import Micros
 from calls.events import Direction
 
-LineKind: TypeAlias = Literal["call_record", "ledger", "balance"]
+LineKind: TypeAlias = Literal["call_record", "ledger", "balance", "stats"]
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A call record (a CDR), a ledger line, or a wallet's balance.
+    """A call record (a CDR), a ledger line, a wallet's balance, or what the provider says that all calls together come to.
 
     `at`: the date by which it belongs to a period: a ledger line's own, a call record's start, when a balance was read.
     `amount_minor`: of a call record what the call cost; of a ledger line debit +, credit −; None where it does not say.

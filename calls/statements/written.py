@@ -37,7 +37,7 @@ def text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value.strip()
+        return value.strip().replace("\r\n", "\n")
     return _encode(value).decode()
 
 
@@ -56,6 +56,11 @@ def read(raw: bytes) -> Written | None:
 def event_id(kind: LineKind, row_id: str) -> str:
     """Of a line that has an id of its own."""
     return f"{kind}:{row_id}"
+
+
+def nameless(kind: LineKind, mark: str, n: int) -> str:
+    """Of a line without one: the digest of its body, and how often the file had said the same before."""
+    return f"{kind}~{mark}~{n}"
 
 
 def row_id(kind: str, event: str) -> str:
