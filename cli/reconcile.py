@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.options import as_json, common
+from cli.periods import of_an_account, period
 from cli.reading import connected, database, known_tenant, tenant_option
 from runtime.settings import Settings
 
@@ -14,18 +15,14 @@ SHOWN = 5
 
 
 @click.command("reconcile")
-@click.option("--account", required=True, metavar="NAME", help="Whose calls and whose statement.")
-@click.option("--from", "begin", required=True, metavar="TIME", help="A month (2026-05) or day of the tenant's zone, or RFC 3339.")
-@click.option(
-    "--to", "end", metavar="TIME", help="The same; what begins then is no longer in it. Left out: the whole month or day of --from."
-)
+@of_an_account
 @click.option(
     "--differences", "shown", type=click.IntRange(0), default=SHOWN, show_default=True, metavar="N", help="The N largest differences."
 )
 @tenant_option
 @as_json
 @common
-def command(settings: Settings, account: str, tenant: str, as_json: bool, *, begin: str, end: str | None, shown: int) -> int:
+def command(settings: Settings, tenant: str, *, shown: int, as_json: bool, **given: str | None) -> int:
     """Compare our legs with the provider's call records and its ledger, and name one cause for every difference.
 
     Exit 1 where something stays unexplained.
@@ -33,52 +30,20 @@ def command(settings: Settings, account: str, tenant: str, as_json: bool, *, beg
     import msgspec
 
     from api.money import reconciling
-    from api.money.periods import period
     from api.read import known_account
 
-    zone = settings.tenant(known_tenant(settings, tenant)).timezone
-    asked = period(account, *_period(begin, end, zone))
+    asked = period(settings, known_tenant(settings, tenant), given)
     with connected(settings) as engine:
-        known_account(engine, settings, tenant=tenant, account=account)
+        known_account(engine, settings, tenant=tenant, account=asked.account)
     found = reconciling.run(database(settings), settings, tenant, period=asked)
     document = msgspec.json.decode(found.document) | {"changed": found.changed}
     if as_json:
         click.echo(msgspec.json.encode(document).decode())
     else:
-        _told(document, zone)
+        _told(document, settings.tenant(tenant).timezone)
         if shown and document["differences"]:
             _largest(settings, tenant, document, shown=shown)
     return 1 if found.unexplained_minor else 0
-
-
-def _period(begin: str, end: str | None, zone: str) -> tuple[int, int]:
-    """[begin, end) of what is written. Refused 422 (exit 2) where it is no time."""
-    from calls.periods import instant
-    from runtime.problems import invalid
-
-    found = []
-    for name, text in (("from", begin), ("to", end if end is not None else _next(begin))):
-        try:
-            found.append(instant(text, zone))
-        except ValueError as why:
-            raise invalid(name, f"--{name}: {why}") from None
-    return found[0], found[1]
-
-
-def _next(begin: str) -> str:
-    """The month after a month, the day after a day. What is neither is told as it was written."""
-    from datetime import date, timedelta
-
-    from runtime.problems import invalid
-
-    text = begin.strip()
-    try:
-        if len(text) == len("2026-05"):
-            year, month = (int(part) for part in text.split("-"))
-            return (date(year, month, 28) + timedelta(days=4)).isoformat()[:7]
-        return (date.fromisoformat(text) + timedelta(days=1)).isoformat()
-    except (ValueError, OverflowError):
-        raise invalid("to", "--to is missing: it may be left out where --from is a month (2026-05) or a day (2026-05-01)") from None
 
 
 # ---------------------------------------------------------------- for people
