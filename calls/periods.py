@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from calls.clock import Micros, to_micros
@@ -22,6 +22,21 @@ def instant(text: str, zone: str) -> Micros:
         except ValueError as why:
             raise ValueError(f"{why}; {_HOW}") from None
     return _midnight(int(match[1]), int(match[2]), int(match[3] or 1), zone=zone)
+
+
+def stretch(text: str, zone: str) -> tuple[Micros, Micros]:
+    """[begin, end) of a whole month or day in `zone`. Raises ValueError with what to write."""
+    match = _DAY.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("no month or day: write it as 2026-05 or 2026-05-01, or give the end too")
+    if match[3] is None:
+        return month(text, zone)
+    begin = instant(text, zone)
+    after = date(int(match[1]), int(match[2]), int(match[3])).toordinal() + 1
+    if after > date.max.toordinal():
+        raise ValueError(f"the calendar has no such day; {_HOW}")
+    then = date.fromordinal(after)
+    return begin, _midnight(then.year, then.month, then.day, zone=zone)
 
 
 def month(text: str, zone: str) -> tuple[Micros, Micros]:

@@ -36,8 +36,10 @@ def command(settings: Settings, tenant: str, *, anyway: bool, as_json: bool, **g
 
 
 def _shown(closed: dict[str, Any]) -> None:
+    from calls.money import money
+
     click.echo(f"{closed['id']}: {closed['account']} from {closed['from']} to {closed['to']} is closed")
     for one in closed["by_plan"]:
-        click.echo(f"{one['amount_minor']:>15}  {one['currency']} in minor units, {one['legs']} legs by {one['plan']} {one['version']}")
+        click.echo(f"{money(one['amount_minor'], one['currency']):>20}  {one['legs']} legs by {one['plan']} {one['version']}")
     if closed["unrated"]:
         click.echo(f"{closed['unrated']} legs are unrated", err=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from calls.periods import instant, month
+from calls.periods import instant, month, stretch
 from cli.options import Function
 from runtime.problems import invalid
 from runtime.settings import Settings
@@ -14,11 +15,12 @@ from runtime.settings import Settings
 if TYPE_CHECKING:
     from api.money.periods import Period
 
+Found = TypeVar("Found")
 _OPTIONS = (
     click.option("--account", required=True, metavar="NAME", help="Whose legs."),
     click.option("--from", "begin", metavar="TIME", help="Legs that began then or later: 2026-05, 2026-05-01 or RFC 3339."),
-    click.option("--to", "end", metavar="TIME", help="Legs that began before then."),
-    click.option("--month", "month_", metavar="MONTH", help="Instead of both: 2026-05."),
+    click.option("--to", "end", metavar="TIME", help="Legs that began before then. Left out: the whole month or day of --from."),
+    click.option("--month", "month_", metavar="MONTH", help="Instead of both: a whole month, such as 2026-05."),
 )
 
 
@@ -33,20 +35,22 @@ def period(settings: Settings, tenant: str, given: dict[str, str | None]) -> Per
     """Days and months are those of the tenant's zone. Refused 422 where the options name no period."""
     from api.money import periods
 
-    zone, named = settings.tenant(tenant).timezone, given["month_"]
-    if named is not None:
-        if given["begin"] is not None or given["end"] is not None:
-            raise invalid("month", "give --month, or --from and --to")
-        begin, end = _read("month", named, zone=zone, month_too=True)
+    zone, month_ = settings.tenant(tenant).timezone, given["month_"]
+    if month_ is not None and (given["begin"] is not None or given["end"] is not None):
+        raise invalid("month", "give --month, or --from and --to")
+    if month_ is not None:
+        begin, end = _read("month", month_, zone=zone, reader=month)
+    elif given["end"] is None:
+        begin, end = _read("from", given["begin"], zone=zone, reader=stretch)
     else:
-        begin, end = (_read(name, given[key], zone=zone)[0] for name, key in (("from", "begin"), ("to", "end")))
+        begin, end = _read("from", given["begin"], zone=zone, reader=instant), _read("to", given["end"], zone=zone, reader=instant)
     return periods.period(given["account"] or "", begin, end)
 
 
-def _read(name: str, text: str | None, *, zone: str, month_too: bool = False) -> tuple[int, int]:
+def _read(name: str, text: str | None, *, zone: str, reader: Callable[[str, str], Found]) -> Found:
     if text is None:
-        raise invalid(name, f"--{name} is missing: give --from and --to, or --month")
+        raise invalid(name, f"--{name} is missing: give --month, or --from and --to")
     try:
-        return month(text, zone) if month_too else (instant(text, zone), 0)
+        return reader(text, zone)
     except ValueError as why:
         raise invalid(name, f"--{name}: {why}") from None

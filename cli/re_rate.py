@@ -65,4 +65,6 @@ def _rows(found: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def _amounts(one: dict[str, Any]) -> list[str]:
-    return [str(one[f"{name}_minor"]) for name in ("before", "after", "difference")]
+    from calls.money import money
+
+    return [money(one[f"{name}_minor"], None) for name in ("before", "after", "difference")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from calls.clock import rfc3339
-from calls.periods import instant, month
+from calls.periods import instant, month, stretch
 
 NAIROBI = "Africa/Nairobi"
 
@@ -34,6 +34,12 @@ def test_a_month_ends_where_the_next_begins() -> None:
 def test_what_is_no_day_says_what_to_write(written: str) -> None:
     with pytest.raises(ValueError, match="write a month|outside"):
         instant(written, NAIROBI)
+
+
+@pytest.mark.parametrize("written", ["2026-05-01T00:00:00Z", "9999-12-31", "2026-02-30", "May"])
+def test_what_is_neither_a_day_nor_a_month_says_so(written: str) -> None:
+    with pytest.raises(ValueError, match="no month or day|no such day"):
+        stretch(written, NAIROBI)
 
 
 @pytest.mark.parametrize("written", ["2026-05-01", "9999-12", "2026-00", "x"])
