@@ -12,10 +12,10 @@ from api.money.charged import charged
 from api.money.periods import Period
 from calls.clock import to_datetime, to_micros
 from calls.rating.charge import RatedLeg
+from calls.rating.charging import UNDIRECTED, impossible_times
 from calls.rating.re_rating import PeriodLeg
 
 BATCH = 20_000  # legs in memory at once, and the rest of their last call
-UNDIRECTED = "the direction of its call is not known"
 _PERIOD = "tenant = %(tenant)s AND account = %(account)s AND started_at >= %(begin)s AND started_at < %(end)s"
 # One row a leg, also where two closed periods have charged it.
 _CHARGED = f"""SELECT call_sid, leg, min(journey_id) AS journey_id, min(queue) AS queue, min(agent) AS agent, min(own) AS own,
@@ -83,14 +83,15 @@ def _statement(wanted: Wanted) -> str:
 
 def _leg(row: tuple[Any, ...]) -> PeriodLeg:
     call_sid, leg, journey_id, queue, agent, own, began, before_minor, was, there, beside, *by = row
-    rated = _rated(call_sid, leg, by=by) if there else None
-    why = UNDIRECTED if rated is None and there else ""
+    rated, why = _rated(call_sid, leg, by=by) if there else (None, "")
     return PeriodLeg(call_sid, leg, journey_id, queue, agent, own, to_micros(began), before_minor, rated, was, there, beside, why)
 
 
-def _rated(call_sid: str, leg: str, *, by: list[Any]) -> RatedLeg | None:
+def _rated(call_sid: str, leg: str, *, by: list[Any]) -> tuple[RatedLeg | None, str]:
+    """The leg as rating sees it, or why it cannot be rated at all."""
     direction, kind, to, own, talk_ms, ring_ms, started_at, answered_at = by
-    if direction is None:
-        return None
-    answered = None if answered_at is None else to_micros(answered_at)
-    return RatedLeg(direction, kind, to, talk_ms, ring_ms, to_micros(started_at), answered, own, call_sid, leg)
+    started, answered = to_micros(started_at), None if answered_at is None else to_micros(answered_at)
+    why = UNDIRECTED if direction is None else impossible_times(started, answered, talk_ms=talk_ms, ring_ms=ring_ms)
+    if why:
+        return None, why
+    return RatedLeg(direction, kind, to, talk_ms, ring_ms, started, answered, own, call_sid, leg), ""

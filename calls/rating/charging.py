@@ -17,6 +17,7 @@ from calls.rating.rate import rate
 from calls.rating.terms import Plan
 
 LARGEST_MINOR = 2**63 - 1  # what a column of whole numbers holds
+UNDIRECTED = "the direction of the call is not known"
 LONGEST_MS = 31 * 86_400_000  # a longer leg is a clock that lies; by rules of the time of day its working would have no end
 LAST_START: Micros = 7_258_118_400_000_000  # the year 2200
 
@@ -88,10 +89,15 @@ def _impossible(one: LegCharge, plan: Plan | None) -> str:
     if plan is None:
         return f"there is no plan {one.plan} yet"
     if one.direction is None:
-        return "the direction of the call is not known"
-    if not 0 <= one.started_at < LAST_START or not 0 <= (one.answered_at or 0) < LAST_START:
+        return UNDIRECTED
+    return impossible_times(one.started_at, one.answered_at, talk_ms=one.talk_ms, ring_ms=one.ring_ms)
+
+
+def impossible_times(started_at: Micros, answered_at: Micros | None, *, talk_ms: int | None, ring_ms: int) -> str:
+    """Why a leg of such times is not rated; empty where it is."""
+    if not 0 <= started_at < LAST_START or not 0 <= (answered_at or 0) < LAST_START:
         return "its times are outside the years 1970 to 2199"
-    if max(one.talk_ms or 0, one.ring_ms) > LONGEST_MS:
+    if max(talk_ms or 0, ring_ms) > LONGEST_MS:
         return "it is longer than 31 days"
     return ""
 

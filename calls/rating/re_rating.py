@@ -8,13 +8,12 @@ import msgspec
 
 from calls.clock import Micros
 from calls.rating.charge import RatedLeg
+from calls.rating.charging import LARGEST_MINOR
 from calls.rating.rate import rate
 from calls.rating.table import FIRST
 from calls.rating.terms import Plan
 
-MOST_MINOR = 2**63 - 1  # what a table of charges holds
 GONE = "it is no leg of the period any more"
-BEYOND = f"its amount is more than {MOST_MINOR}"
 
 
 class PeriodLeg(msgspec.Struct, frozen=True):
@@ -81,8 +80,8 @@ def re_rate(plan: Plan, legs: Sequence[PeriodLeg], *, zone: str) -> list[ReRated
             continue
         if charge is None:
             found.append(ReRated(leg, None, leg.why if leg.there else GONE))
-        elif charge.amount_minor is not None and charge.amount_minor > MOST_MINOR:
-            found.append(ReRated(leg, None, BEYOND))
+        elif charge.amount_minor is not None and charge.amount_minor > LARGEST_MINOR:
+            found.append(ReRated(leg, None, f"{charge.amount_minor} is more than an amount can be"))
         else:
             found.append(ReRated(leg, charge.amount_minor, charge.why))
     return found
