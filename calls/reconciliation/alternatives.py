@@ -63,18 +63,21 @@ def _versions(priced: Priced) -> _Found:
 
 
 def _stated_rates(priced: Priced) -> _Found:
-    """At the rates that their records state: those legs, then those of them alone that cost something."""
-    if not priced.stated:
+    """At other rates than the rule's that their records state: those legs, then those of them alone that cost something."""
+    if priced.charges is None:
         return
-    rates = sorted(set(priced.stated.values()))
-    what = f"at {' and '.join(str(each) for each in rates)} a minute, as their record says"
-    charged = [bool(one.amount_minor) for one in priced.charges or ()]
-    for only_charged in (False, True) if charged and not all(charged) else (False,):
-        twists = [
-            Twist(rate=priced.stated[place]) if place in priced.stated and (not only_charged or charged[place]) else None
-            for place in range(len(priced.legs))
-        ]
-        yield from _twisted(priced, twists, what)
+    other = {place: rate for place, rate in priced.stated.items() if not _is_of_rule(priced, place, rate)}
+    what = f"at {' and '.join(str(each) for each in sorted(set(other.values())))} a minute, as their record says"
+    charged = {place: rate for place, rate in other.items() if priced.charges[place].amount_minor}
+    for rates in (other, charged) if charged != other else (other,):
+        if rates:
+            yield from _twisted(priced, [Twist(rate=rates[place]) if place in rates else None for place in range(len(priced.legs))], what)
+
+
+def _is_of_rule(priced: Priced, place: int, rate: Fraction) -> bool:
+    """Whether the rule that rated the leg has that rate, in one of its steps."""
+    rule = None if priced.charges is None else priced.tariff.rule(place, priced.charges[place])
+    return rule is not None and any(step.rate_minor * 60 / step.per_s == rate for step in rule.steps)
 
 
 def _increments(priced: Priced) -> _Found:
@@ -123,8 +126,8 @@ def _shares(priced: Priced) -> list[list[tuple[Fraction, Fraction]]]:
     if priced.charges is None:
         return [[(Fraction(priced.amount_minor), USUAL_TAX)]]
     tariff, charges = priced.tariff, priced.charges
-    percents = [tariff.tax_percent(place, one) for place, one in enumerate(charges)]
-    taxes = [USUAL_TAX if percent is None else percent for percent in percents]
+    rules = [tariff.rule(place, one) for place, one in enumerate(charges)]
+    taxes = [USUAL_TAX if rule is None or rule.tax is None else rule.tax.percent for rule in rules]
     charged = [(Fraction(one.amount_minor or 0), tax) for one, tax in zip(charges, taxes, strict=True)]
     exact = [(tariff.exact(place, one), tax) for (place, one), tax in zip(enumerate(charges), taxes, strict=True)]
     return [charged] if exact == charged else [charged, exact]

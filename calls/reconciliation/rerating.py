@@ -63,19 +63,15 @@ class Tariff(msgspec.Struct, frozen=True):
             return charge
         return _rated(_of_one_rate(self.instead[place]), [leg], self.zone)[0]
 
-    def tax_percent(self, place: int, charge: Charge) -> Fraction | None:
-        """Of the rule that rated the leg."""
-        rule = self._rule(place, charge)
-        return rule.tax.percent if rule is not None and rule.tax is not None else None
-
     def exact(self, place: int, charge: Charge) -> Fraction:
         """What the charge came to before it was rounded."""
-        rule, lines = self._rule(place, charge), charge.lines
+        rule, lines = self.rule(place, charge), charge.lines
         if rule is not None and lines and lines[-1].what.startswith("rounded "):
             lines = lines[:-1]
         return sum((line.exact for line in lines), Fraction(0))
 
-    def _rule(self, place: int, charge: Charge) -> Rule | None:
+    def rule(self, place: int, charge: Charge) -> Rule | None:
+        """The rule that rated the leg; None where none did, or the plan is not known."""
         plan = self.plans.get(self.by[place][0])
         version = next((one for one in plan.versions if one.version == charge.version), None) if plan is not None else None
         return version.rules[charge.rule] if version is not None and charge.rule is not None and charge.rule < len(version.rules) else None
