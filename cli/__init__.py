@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "re-rate": ("cli.re_rate", "command", "What a period would cost under another version of a plan."),
     "close-period": ("cli.close_period", "command", "The charges of a period stand for good."),
     "plans": ("cli.plans", "command", "List, show and check rate plans."),
+    "statements": ("cli.statements", "command", "A provider's call records and ledger into the log."),
     "infer-tariff": ("cli.infer_tariff", "command", "The tariff behind what calls were charged, as a rate plan."),
     "reconcile": ("cli.reconcile", "command", "Whether the provider's bill is right, and why not."),
     "tail": ("cli.tail", "command", "Follow calls as they come."),

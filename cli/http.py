@@ -19,6 +19,7 @@ from desk.desk import Desk
 from ingest.accept import Log
 from ingest.events import router as events
 from ingest.heads import BoundedHeads
+from ingest.statements import router as statements
 from ingest.webhooks import Hooks
 from runtime.addresses import find
 from runtime.flows import flows_of
@@ -46,7 +47,10 @@ async def _serve(settings: Settings) -> None:
         log.warning(warning)
     accepting = Log(settings, addresses["kafka"])
     api = build(
-        settings, addresses, routers=[events(accepting, settings, needs("write"))], spool=accepting.waiting,
+        settings, addresses, routers=[
+            events(accepting, settings, needs("write")),
+            statements(accepting, settings, database_url=addresses["database"], write=needs("write")),
+        ], spool=accepting.waiting,
         spool_open=lambda: accepting.spool.bytes < settings.spool_max_bytes,
     )  # fmt: skip
     desk = Desk(settings, addresses["database"])

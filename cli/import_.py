@@ -22,7 +22,8 @@ from runtime.settings import Settings
 @common
 def command(settings: Settings, files: tuple[Path, ...], account: str, form: str | None, as_json: bool) -> None:
     """Import history: one delivery a line, plain or gzip. Twice is once."""
-    from ingest.imports import Counts, import_file
+    from ingest.counting import Counts
+    from ingest.imports import import_file
     from runtime.addresses import find
 
     addresses = find(settings)

@@ -14,14 +14,14 @@ from calls.envelope import Envelope
 from calls.masking import mask_text
 from calls.providers import PROVIDERS, neutral
 from ingest.accept import Log, Origin, envelope
-from runtime.bodies import as_json, whole
+from ingest.files import LARGEST_LINE
+from runtime.bodies import as_json, as_sent, whole
 from runtime.clock import now
 from runtime.keys import Grant
 from runtime.problems import FieldError, Refused
 from runtime.settings import Account, Settings
 
 LARGEST = 8 << 20
-LARGEST_LINE = 1 << 20
 MOST_LINES = 20_000
 _LINES = re.compile(rb"\r?\n")
 
@@ -68,8 +68,7 @@ def _origin(settings: Settings, grant: Grant, asked: str | None) -> Origin:
 
 
 async def _body(request: Request) -> bytes:
-    if request.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
-        raise Refused(415, "Compressed body", "send the body as it is, without content-encoding")
+    as_sent(request)
     return await whole(request, LARGEST, too_large=f"at most {LARGEST} bytes a request; send the events in parts")
 
 

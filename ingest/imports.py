@@ -7,41 +7,30 @@ to quarantine. What became of all of them only the projector knows: it counts pe
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
-import psycopg
 
 from calls.envelope import Envelope, digest
 from calls.providers import PROVIDERS
 from calls.providers.reading import moment
 from ingest.accept import Origin, envelope
-from ingest.events import LARGEST_LINE, event
+from ingest.counting import Counts, counted
+from ingest.events import event
+from ingest.files import LARGEST_LINE, bounded_lines, unzipped
 from ingest.publish import Appender
 from runtime.clock import now
-from runtime.postgres import AWAY, connect
-from runtime.problems import Refused, Retry
+from runtime.problems import Refused
 from runtime.settings import Settings
 
 AT_ONCE = 2000  # lines between two notes of how far it is
 Progress = Callable[[int], None]  # bytes of the file read since the last call
-
-
-class Counts(msgspec.Struct):
-    """Of lines that are not blank. read = accepted + duplicate + quarantined once all is projected."""
-
-    read: int = 0
-    accepted: int = 0
-    duplicate: int = 0
-    quarantined: int = 0
 
 
 class Mark(msgspec.Struct):
@@ -80,7 +69,7 @@ def import_file(
         if number + len(chunk) - 1 > mark.line:
             mark = Mark(number + len(chunk) - 1)
             _note(place, mark)
-    counts = _await(database_url, origin.import_id, read)
+    counts = counted(database_url, origin.import_id, read)
     place.unlink(missing_ok=True)
     return counts
 
@@ -103,7 +92,7 @@ def _chunks(path: Path, progress: Progress) -> Iterator[tuple[int, list[bytes]]]
     number, chunk, before = 1, [], 0
     try:
         with open(path, "rb") as raw:
-            for line in _lines(raw):
+            for line in bounded_lines(unzipped(raw)):
                 chunk.append(line)
                 if len(chunk) == AT_ONCE:
                     yield number, chunk
@@ -115,17 +104,6 @@ def _chunks(path: Path, progress: Progress) -> Iterator[tuple[int, list[bytes]]]
             progress(raw.tell() - before)
     except (OSError, EOFError, zlib.error) as error:
         raise Refused(422, "Unreadable", f"{path}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _lines(raw: BinaryIO) -> Iterator[bytes]:
-    zipped = raw.read(2) == b"\x1f\x8b"
-    raw.seek(0)
-    source: Any = gzip.open(raw) if zipped else raw
-    while line := source.readline(LARGEST_LINE + 2):
-        if not line.endswith(b"\n") and len(line) > LARGEST_LINE:
-            while (more := source.readline(LARGEST_LINE)) and not more.endswith(b"\n"):
-                pass
-        yield line
 
 
 class _Archived(msgspec.Struct):
@@ -198,33 +176,3 @@ def _note(place: Path, mark: Mark) -> None:
     scratch = place.with_suffix(f".{os.getpid()}")
     scratch.write_bytes(msgspec.json.encode(mark))
     scratch.rename(place)
-
-
-def _await(database_url: str, import_id: str, read: int, within_s: float = 600) -> Counts:
-    """Waits until the projector has seen every line; raises Retry where it makes no progress for that long."""
-    counts, end = Counts(), time.monotonic() + within_s
-    while True:
-        try:
-            with connect(database_url, name="import", autocommit=True) as connection:
-                while True:
-                    before, counts = counts, _counts(connection, import_id, read)
-                    if counts.accepted + counts.duplicate + counts.quarantined >= read:
-                        return counts
-                    if counts != before:
-                        end = time.monotonic() + within_s
-                    if time.monotonic() > end:
-                        raise Refused(503, "Not projected", "everything is in the log, but the projector does not get on; see `safiri lag`")
-                    time.sleep(0.1)
-        except (Retry, *AWAY):
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.5)
-
-
-def _counts(connection: psycopg.Connection[Any], import_id: str, read: int) -> Counts:
-    row = connection.execute(
-        "SELECT coalesce(sum(accepted), 0)::bigint, coalesce(sum(duplicate), 0)::bigint, coalesce(sum(quarantined), 0)::bigint "
-        "FROM safiri.imports WHERE import_id = %s",
-        (import_id,),
-    ).fetchone()
-    return Counts(read, *(row or (0, 0, 0)))

@@ -42,6 +42,12 @@ def object_in(body: bytes, fields: Collection[str]) -> dict[str, object]:
     return asked
 
 
+def as_sent(request: Request) -> None:
+    """Refused 415 where the body is compressed: what it unfolds to has no bounds."""
+    if request.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
+        raise Refused(415, "Compressed body", "send the body as it is, without content-encoding")
+
+
 def as_json(value: object, status: int = 200) -> Response:
     """`value` as msgspec writes it."""
     return Response(msgspec.json.encode(value), status, media_type="application/json")

@@ -9,51 +9,93 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from calls.clock import Micros, parse_time
-from calls.envelope import Envelope, digest
+from calls.clock import Micros, rfc3339
+from calls.envelope import Envelope, body_fields, digest
 from calls.masking import mask
 from calls.own import receipt_of
 from calls.statements import written
+from calls.statements.columns import Header, understand
+from calls.statements.identity import Identities
 from calls.statements.line import Line, LineKind
+from calls.statements.parse import parse
+from calls.statements.taking import TYPED
 from calls.statements.written import Fields
 
 OVERLAP: Micros = 30 * 60_000_000  # rows so much older than what is known are read again: a call's cost may come after its end
 FIRST: Micros = 35 * 86_400_000_000  # how far the first walk goes back
 LONGEST_CALL: Micros = 86_400_000_000  # a call that runs for longer holds nobody up
-_IDS: dict[LineKind, tuple[str, ...]] = {
-    "call_record": ("id", "call_id", "call_sid", "session_id"),
-    "ledger": ("id", "entry_id", "ledger_id", "idempotency_key", "receipt", "transaction_id"),
-}
-_DATES = ("started_at", "created_at", "occurred_at", "posted_at", "at", "date", "timestamp")
-_UNMASKED = frozenset({*(name for names in _IDS.values() for name in names), *_DATES, "answered_at", "ended_at", "updated_at"})
 
 
 class Whose(msgspec.Struct, frozen=True):
-    """Whose rows they are; `exempt` as in the provider's dialect."""
+    """Whose rows they are, and how times and numbers are read that name no zone and no country."""
 
     tenant: str
     account: str
     provider: str
-    exempt: frozenset[str] = frozenset()
+    zone: str = "Africa/Nairobi"
+    country: str = "KE"
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A row: when it began, and whether it may still change."""
+    """A row: when it was (None: it does not say), and whether it may still change."""
 
     at: Micros | None
     running: bool
 
 
-def delivery(whose: Whose, kind: LineKind, fields: Fields, *, now: Micros, row_id: str | None = None) -> Envelope:
-    """`row_id` None: the row's own id, else what it says."""
-    body = mask(written.body(kind, fields), "application/json", whose.exempt | _UNMASKED)
-    own = row_id or next((fields[name] for name in _IDS.get(kind, ()) if name in fields), None)
-    event_id = written.event_id(kind, own) if own else written.nameless(kind, digest(body), 0)
+def deliveries(whose: Whose, kind: LineKind, rows: Sequence[Mapping[str, object]], *, now: Micros) -> tuple[list[Envelope], list[Seen]]:
+    """The rows of a page. What cannot be counted is kept all the same: a better parser may read it."""
+    told = [written.fields_of(row) for row in rows]
+    header = _header(kind, told)
+    identities = Identities(header)
+    exempt = frozenset(column.name.lower() for column in header.columns if column.field not in TYPED)
+    made = []
+    for fields in told:
+        body = mask(written.body(kind, fields), "application/json", exempt)
+        try:
+            event_id = identities.event_id(kind, fields, digest(body))
+        except ValueError:
+            event_id = written.nameless(kind, digest(body), 0)
+        made.append(_envelope(whose, event_id, body, now=now))
+    return made, [_seen(whose, kind, fields) for fields in told]
+
+
+def reading(whose: Whose, kind: LineKind, fields: Fields, *, now: Micros) -> Envelope:
+    """A balance or counts, as they were when they were read: that is what the line is known by."""
+    at = rfc3339(now) or ""
+    return _envelope(
+        whose, written.event_id(kind, at), mask(written.body(kind, fields | {"at": at}), "application/json", frozenset({"at"})), now=now
+    )
+
+
+def _header(kind: LineKind, told: Sequence[Fields]) -> Header:
+    columns = []
+    for name in sorted({name for fields in told for name in fields}):
+        try:
+            column = understand(name)
+        except ValueError:
+            continue
+        if column is not None:
+            columns.append(column)
+    return Header(kind, tuple(columns))
+
+
+def _envelope(whose: Whose, event_id: str, body: bytes, *, now: Micros) -> Envelope:
+    """Its receipt is made of what it says: the same row asked for a hundred times is no hundred copies."""
+    said, raw = body_fields(body)
     return Envelope(
         tenant=whose.tenant, account=whose.account, provider=whose.provider, stream_kind="account", stream=whose.account, event_id=event_id,
         receipt=receipt_of("poll", whose.tenant, whose.account, event_id, digest(body)), received_at=now, digest=digest(body),
-        source="poll", signature="key", content_type="application/json", body=body.decode(),
+        source="poll", signature="key", content_type="application/json", body=said, body_bytes=raw,
     )  # fmt: skip
+
+
+def _seen(whose: Whose, kind: LineKind, fields: Fields) -> Seen:
+    try:
+        line = parse(kind, fields, row_id="", zone=whose.zone, country=whose.country)
+    except ValueError:
+        return Seen(None, running=False)
+    return Seen(line.at, running=kind == "call_record" and line.ended_at is None)
 
 
 def stats(fields: Fields, *, row_id: str, at: Micros) -> Line:
@@ -62,11 +104,6 @@ def stats(fields: Fields, *, row_id: str, at: Micros) -> Line:
     amount = int(spent) if spent.isascii() and spent.removeprefix("-").isdigit() and len(spent) < 19 else None
     counted = ", ".join(f"{name} {fields[name]}" for name in ("since", "total", "failed", "minutes_total") if name in fields)
     return Line("stats", row_id, at=at, amount_minor=amount, currency=fields.get("currency"), description=counted)
-
-
-def seen(kind: LineKind, row: Mapping[str, object]) -> Seen:
-    at = next((found for found in (parse_time(row.get(name)) for name in _DATES) if found is not None), None)
-    return Seen(at, running=kind == "call_record" and not row.get("ended_at"))
 
 
 class Position(msgspec.Struct, frozen=True, omit_defaults=True):
