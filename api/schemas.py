@@ -60,7 +60,7 @@ _STEP = object_of({"menu": MAYBE_TEXT, "digits": MAYBE_TEXT, "at": TIME, "timed_
 _CHARGE = object_of({
     "call_sid": TEXT, "leg": TEXT, "plan": TEXT, "version": MAYBE_TEXT, "rule": or_null(COUNT),
     "amount_minor": {**or_null(WHOLE), "description": "Null: unrated, and `unrated` says why."}, "tax_minor": or_null(WHOLE),
-    "currency": TEXT,
+    "currency": MAYBE_TEXT,
     "working": list_of(object_of({"what": TEXT, "exact": {"type": "string", "description": "A rational in minor units."}})),
     "unrated": TEXT,
 }, required=("call_sid", "leg", "plan", "version", "rule", "amount_minor", "tax_minor", "currency", "working"))  # fmt: skip

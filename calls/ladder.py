@@ -77,7 +77,7 @@ class _Charge(msgspec.Struct):
     plan: str
     version: str | None
     amount_minor: int | None
-    currency: str
+    currency: str | None
     unrated: str = ""
 
 
@@ -263,7 +263,7 @@ def _total(charges: list[_Charge]) -> str:
     sums: dict[str, int] = {}
     for one in charges:
         if one.amount_minor is not None:
-            sums[one.currency] = sums.get(one.currency, 0) + one.amount_minor
+            sums[one.currency or ""] = sums.get(one.currency or "", 0) + one.amount_minor
     return " + ".join(money(minor, currency) for currency, minor in sorted(sums.items())) or "-"
 
 

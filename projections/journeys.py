@@ -22,6 +22,7 @@ TABLE = sa.Table(
     number("events"), moment("last_sign_at"), texts("anomalies"), texts("labels"),
     sa.Column("attributes", pg.JSONB, nullable=False), text("document", required=True),
     text("flow"), text("queue"), text("agent"), text("menu"), text("bot"), number("visits"), number("handled"),
+    sa.Column("charged_minor", sa.BigInteger), text("currency"), number("unrated"),
     sa.Column("digest", sa.LargeBinary, nullable=False), sa.Column("slots", sa.LargeBinary, nullable=False),
     sa.Index(None, "tenant", "started_at", "journey_id"),
     sa.Index(None, "tenant", "caller", "started_at"),
@@ -30,6 +31,7 @@ TABLE = sa.Table(
     sa.Index("journeys_open_idx", "tenant", "last_sign_at", postgresql_where=sa.text("state = 'open'")),
 )  # fmt: skip
 
+BIGINT = 2**63 - 1
 _encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -50,9 +52,24 @@ def rows(journey: Journey) -> Iterable[Row]:
         sorted({anomaly.code for anomaly in journey.anomalies}), [clean(label) for label in journey.labels],
         _encode(journey.attributes).decode().replace("\\u0000", "\\ufffd"), clean(_encode(document(journey)).decode()),
         clean(journey.flow), clean(_first_queue(journey)), clean(_agent(journey)), clean(_last_menu(journey)), journey.bot,
-        len(journey.queue_visits), sum(1 for _ in handled(journey)),
+        len(journey.queue_visits), sum(1 for _ in handled(journey)), *charged(journey),
         digest(journey), packed(journey),
     )  # fmt: skip
+
+
+def charged(journey: Journey) -> tuple[int | None, str | None, int]:
+    """(what its rated legs cost, in which currency, how many legs are unrated).
+
+    Amounts of several currencies are never added: `KES+USD` and no amount. A sum that no column holds counts as unrated.
+    """
+    rated = {one.currency: 0 for one in journey.charges if one.amount_minor is not None}
+    for one in journey.charges:
+        if one.amount_minor is not None:
+            rated[one.currency] += one.amount_minor
+    if any(abs(total) > BIGINT for total in rated.values()):
+        return None, None, len(journey.charges)
+    total = next(iter(rated.values())) if len(rated) == 1 else None
+    return total, "+".join(sorted(rated)) or None, sum(one.amount_minor is None for one in journey.charges)
 
 
 def _first_queue(journey: Journey) -> str | None:

@@ -40,7 +40,8 @@ def answer(engine: sa.Engine, question: Question, known: Known, *, raw: bool = F
         before = previous(question)
         earlier = counted_rows(connection, before, known, raw=raw)[0] if question.compare else []
     document: Document = {
-        "definitions": definitions(question), "complete_through": known.complete_through, "final": final(question, counted, known),
+        "definitions": definitions(question, counted.currencies), "complete_through": known.complete_through,
+        "final": final(question, counted, known),
         "rows": found,
     }  # fmt: skip
     if question.compare:

@@ -15,14 +15,17 @@ from api.analytics.tally import Record, records
 from api.cursors import Place
 from calls.clock import Micros, to_micros
 from calls.metrics.catalogue import METRICS, attribution_of
-from calls.metrics.measures import MEASURES, Source, Test
+from calls.metrics.measures import MEASURES, PRICED, Source, Test
 from calls.metrics.metric import Term
 from calls.metrics.plan import Moment
 from calls.metrics.question import Question
 from calls.metrics.reasons import Fact, Share
 
 _FIELDS: dict[Source, dict[str, str]] = {  # field of a Fact -> column, of the source's own table
-    "calls": {name: name for name in ("journey_id", "queue", "agent", "outcome", "bot", "handled", "caller", "direction")},
+    "calls": {
+        name: name for name in ("journey_id", "queue", "agent", "outcome", "bot", "handled", "caller", "direction", "currency", "unrated")
+    }
+    | {"charged": "charged_minor"},
     "visits": {name: name for name in ("journey_id", "call_sid", "queue", "agent", "outcome")},
     "handles": {name: name for name in ("journey_id", "call_sid", "leg", "queue", "agent")},
     "stretches": {name: name for name in ("journey_id", "call_sid", "leg", "queue", "agent")} | {"state": "kind"},
@@ -111,7 +114,8 @@ def _adds(term: Term, asked: Part, scope: Scope) -> str:
         each = part(facts, scope)
         if not is_whole(scope.grid):
             each = f"(SELECT coalesce(sum({each}), 0) FROM {cells_touched(facts, scope)} AS c(i) WHERE ({keys(scope)})[c.i] = 1)"
-    return f"{'-' if term.sign < 0 else ''}(CASE WHEN {passes(measure, scope.reading)} THEN {each} ELSE 0 END)::bigint"
+    type_ = "numeric" if measure.adds in PRICED else "bigint"
+    return f"{'-' if term.sign < 0 else ''}(CASE WHEN {passes(measure, scope.reading)} THEN {each} ELSE 0 END)::{type_}"
 
 
 def _columns(asked: Part, scope: Scope) -> list[str]:
@@ -146,7 +150,7 @@ def _learned(scope: Scope, since: Micros) -> str:
 
 
 def _contribution(asked: Part, row: Record) -> Contribution:
-    shares = [Share(term.measure, row[f"m{n}"]) for n, term in enumerate(asked.terms)]
+    shares = [Share(term.measure, int(row[f"m{n}"])) for n, term in enumerate(asked.terms)]
     return Contribution(_fact(asked, row), (to_micros(row["at"]), row["id"]), [share for share in shares if share.amount])
 
 

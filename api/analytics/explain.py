@@ -21,13 +21,14 @@ from calls.metrics.catalogue import METRICS
 from calls.metrics.cells import grid
 from calls.metrics.evaluate import Value, definitions, value_of
 from calls.metrics.plan import selections
-from calls.metrics.question import OF_CELLS, Amounts, Grid, Question, Row, Tally
+from calls.metrics.question import CURRENCIES, OF_CELLS, Amounts, Grid, Question, Row, Tally
 from calls.metrics.reasons import Telling, why
 
+_NOTHING_LISTED: Document = {"contributions": [], "next_cursor": None, "why": "amounts of several currencies are never added"}
 _LENGTH = {"visits": "wait_ms", "stretches": "duration_ms", "agents": "duration_ms", "shifts": "duration_ms"}
 _BEGIN = {"visits": "entered_at", "handles": "answered_at"}
 _TEXTS = {
-    "calls": ("queue", "agent", "outcome", "direction", "bot"), "visits": ("queue", "agent", "outcome"),
+    "calls": ("queue", "agent", "outcome", "direction", "bot", "currency"), "visits": ("queue", "agent", "outcome"),
     "handles": ("queue", "agent", "leg"),
     "stretches": ("queue", "agent", "leg", "state"), "agents": ("queue", "agent", "state", "reason"), "shifts": ("agent",),
 }  # fmt: skip
@@ -66,8 +67,15 @@ def explain(engine: sa.Engine, explanation: Explanation, known: Known) -> Docume
             through=known.through,
             cell=asked.group,
         )
-        value = value_of(explanation.metric, _amounts(counted))
-        return _head(asked, value, counted) | _listed(connection, asked, value, journey_id=journey_id)
+        amounts = _amounts(counted)
+        value = value_of(explanation.metric, amounts)
+        listed = _listed(connection, asked, value, journey_id=journey_id) if _adds_up(explanation, amounts) else _NOTHING_LISTED
+        return _head(asked, value, counted) | listed
+
+
+def _adds_up(explanation: Explanation, amounts: Amounts) -> bool:
+    """Amounts of several currencies are no number: there is nothing that its contributions could add up to."""
+    return METRICS[explanation.metric].unit != "minor" or explanation.side == "denominator" or amounts.get(CURRENCIES, 0) <= 1
 
 
 def _asked(explanation: Explanation, known: Known) -> _Asked:
@@ -109,7 +117,7 @@ def _head(asked: _Asked, value: Value, counted: Tally) -> Document:
     until_then = msgspec.structs.replace(question, until=asked.cell.edges[-1])
     return {
         "metric": explanation.metric, **msgspec.to_builtins(value), "side": explanation.side,
-        "definition": definitions(question)[explanation.metric], "complete_through": asked.known.complete_through,
+        "definition": definitions(question, counted.currencies)[explanation.metric], "complete_through": asked.known.complete_through,
         "final": final(until_then, counted, asked.known),
     }  # fmt: skip
 

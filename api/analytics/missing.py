@@ -13,7 +13,7 @@ from calls.clock import Micros
 from calls.ladder import plain, spoken
 from calls.metrics.measures import MEASURES
 from calls.metrics.question import Grid
-from calls.metrics.reasons import NOTHING, Share, Telling, added, fails, told
+from calls.metrics.reasons import NOTHING, Share, Telling, added, adds_nothing, fails, told
 
 MOST = 5  # facts that are spoken of
 _KINDS = ("kind", "state")
@@ -33,8 +33,6 @@ def why_not(
 
     `extreme`: what a maximum or percentile came to, which is the wait of some visits only.
     """
-    if not asked:
-        return "nothing is counted yet for this metric"
     found: list[str] = []
     for part in asked:
         candidates = _likely(part, of_journey(connection, part, scope, journey_id=journey_id))
@@ -64,6 +62,8 @@ def _nothing(part: Part, one: Candidate, *, telling: Telling, extreme: int | Non
     """It is looked at, and adds nothing all the same."""
     if extreme is not None:
         return f"it is among those asked for, but the value is {spoken(extreme)} and stands for visits that waited just so long"
+    if part.source == "calls":
+        return "; ".join(dict.fromkeys(adds_nothing(term.measure, one.fact) for term in part.terms))
     if part.source != "visits":
         return "it lasted no millisecond"
     passed = [term for term in part.terms if all(one.passed[test] for test in MEASURES[term.measure].tests)]

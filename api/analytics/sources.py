@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from calls.clock import Micros, to_datetime
-from calls.metrics.measures import Measure, Source, Test
+from calls.metrics.measures import A_MINUTE_MS, Adds, Measure, Source, Test
 from calls.metrics.plan import Moment
 from calls.metrics.question import ATTRIBUTE, Parameters
 from projections.segments import long
@@ -159,8 +159,14 @@ def whole(facts: Facts, reading: Reading) -> str:
     return f"coalesce({facts.length}, {so_far})" if facts.length else so_far
 
 
+_OF_JOURNEYS: dict[Adds, str] = {
+    "one": "1", "charge": "coalesce(j.charged_minor, 0)", "charge_by_minute": f"coalesce(j.charged_minor, 0)::numeric * {A_MINUTE_MS}",
+    "unrated": "coalesce(j.unrated, 0)", "talk": "coalesce(j.talk_ms, 0)",
+}  # fmt: skip
+
+
 def amount(measure: Measure, reading: Reading) -> str:
-    return "1" if measure.adds == "one" else whole(SOURCES[measure.source], reading)
+    return _OF_JOURNEYS.get(measure.adds) or whole(SOURCES[measure.source], reading)
 
 
 def threshold(reading: Reading, name: str) -> str:

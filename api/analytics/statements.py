@@ -14,7 +14,7 @@ import msgspec
 from api.analytics.sources import SOURCES, Facts, Reading, amount, dimension, ended, joined, milliseconds, moment, passes, whole
 from calls.clock import to_datetime
 from calls.metrics.catalogue import METRICS
-from calls.metrics.measures import MEASURES, Measure, Source
+from calls.metrics.measures import MEASURES, PRICED, Measure, Source
 from calls.metrics.metric import Metric
 from calls.metrics.plan import Moment, Selection
 from calls.metrics.question import Grid
@@ -41,12 +41,16 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 def by_cell(one: Selection, scope: Scope) -> str:
-    """Rows (key, groups…, whether any is open, sums of the measures…, the extremes…). Key NULL or 0: counted nowhere."""
+    """Rows (key, groups…, whether any is open, sums of the measures…, the extremes…). Key NULL or 0: counted nowhere.
+
+    Of a selection with money, at the end: the currencies.
+    """
     facts, reading = SOURCES[one.source], scope.reading
     groups = [f"{dimension(facts, name, reading.bind)} AS g{n}" for n, name in enumerate(scope.groups)]
     sums = [_sum(MEASURES[name], one.moment, scope) for name in one.measures]
     extremes = [_extreme(METRICS[name], reading) for name in one.extremes]
-    columns = [f"{_key(one, scope)} AS key", *groups, f"bool_or({facts.is_open})", *sums, *extremes]
+    money = ["array_agg(DISTINCT j.currency) FILTER (WHERE j.currency IS NOT NULL)"] if one.priced else []
+    columns = [f"{_key(one, scope)} AS key", *groups, f"bool_or({facts.is_open})", *sums, *extremes, *money]
     grouping = ", ".join(str(n + 1) for n in range(len(groups) + 1))
     where = " AND ".join(_conditions(one, scope))
     return f"SELECT {', '.join(columns)} FROM {_from(one, scope)} WHERE {where} GROUP BY {grouping}"
@@ -59,7 +63,7 @@ def _sum(measure: Measure, when: Moment, scope: Scope) -> str:
     if measure.adds == "one":
         return f"count(*){filtered}"
     each = part(SOURCES[measure.source], scope) if when == "split" else amount(measure, reading)
-    return f"coalesce(sum({each}){filtered}, 0)::bigint"
+    return f"coalesce(sum({each}){filtered}, 0){'' if measure.adds in PRICED else '::bigint'}"
 
 
 def _extreme(metric: Metric, reading: Reading) -> str:

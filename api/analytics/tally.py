@@ -14,7 +14,7 @@ from api.analytics.sources import Binds, Reading
 from api.analytics.statements import Rest, Scope, Value
 from calls.clock import Micros
 from calls.metrics.plan import Selection
-from calls.metrics.question import Grid, Question, Tally
+from calls.metrics.question import CURRENCIES, Grid, Question, Tally
 from runtime.problems import invalid
 
 MOST_ROWS = 250_000  # of an answer
@@ -90,9 +90,17 @@ def tally(
     return found
 
 
+def _currencies(found: Tally, listed: Sequence[str] | None) -> int:
+    """How many there are in a place. A journey with several has them joined (projections.journeys)."""
+    known = {currency for one in listed or () for currency in one.split("+")}
+    found.currencies |= known
+    return len(known)
+
+
 def _add(found: Tally, selection: Selection, counted: Sequence[Any], *, groups: int) -> bool:
     """Whether any of what was counted is open."""
     sums, open_ = len(selection.measures), False
+    end = sums + len(selection.extremes)
     for row in counted:
         key, group, is_open, amounts = row[0], tuple(row[1 : 1 + groups]), row[1 + groups], row[2 + groups :]
         if not key:
@@ -100,7 +108,9 @@ def _add(found: Tally, selection: Selection, counted: Sequence[Any], *, groups: 
         open_ = open_ or bool(is_open)
         into = found.amounts.setdefault((key, group), {})
         for name, amount in zip(selection.measures, amounts[:sums], strict=True):
-            into[name] = into.get(name, 0) + amount
-        into |= {name: amount for name, amount in zip(selection.extremes, amounts[sums:], strict=True) if amount is not None}
+            into[name] = into.get(name, 0) + int(amount)
+        into |= {name: amount for name, amount in zip(selection.extremes, amounts[sums:end], strict=True) if amount is not None}
+        if selection.priced:
+            into[CURRENCIES] = _currencies(found, amounts[end])
     found.open = found.open or open_
     return open_

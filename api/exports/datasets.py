@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from api.money.charged import charged
 from calls.agents import SLOT_COLUMNS
 from calls.metrics.slots import COUNTS, EDGES_S, LENGTHS, WITHIN
 from projections import (
@@ -19,6 +20,7 @@ from projections import (
     agent_slots,
     agent_states,
     calls_table,
+    charges,
     journeys,
     legs,
     menu_steps,
@@ -70,6 +72,13 @@ def _of_journeys(table: sa.Table) -> Dataset:
     return Dataset(str(table.name), source, tuple(columns), "j.started_at", ("j.started_at", "j.journey_id", *rest), ("t", "j"))
 
 
+def _charges() -> Dataset:
+    """As the API answers them, those of closed periods as they were closed. A journey may since have become part of another one."""
+    source = f"{charged('{schema}')} t LEFT JOIN {{schema}}.journeys j ON j.tenant = t.tenant AND j.journey_id = t.journey_id"
+    at = "coalesce(j.started_at, t.started_at)"
+    return Dataset("charges", source, _columns(charges.TABLE), at, (at, *_key(charges.TABLE)))
+
+
 def _of_agents(table: sa.Table, moment: str) -> Dataset:
     """Rows of an agent, and `from` and `to` of their own time."""
     return Dataset(str(table.name), f"{{schema}}.{table.name} t", _columns(table), moment, (moment, *_key(table)))
@@ -105,6 +114,7 @@ DATASETS: dict[str, Dataset] = {
         _of_journeys(segments.TABLE),
         _of_journeys(queue_visits.TABLE),
         _of_journeys(menu_steps.TABLE),
+        _charges(),
         _of_agents(agent_intervals.TABLE, "t.started_at"),
         _of_agents(agent_states.TABLE, "t.at"),
         _slots("queue_interval_15m", queue_slots.TABLE, of="queue", amounts=_QUEUES),

@@ -21,13 +21,6 @@ def _count(id_: str, name: str, *, says: str, formula: str, measure: str, parame
     )
 
 
-def _cost(id_: str, name: str, *, says: str, formula: str, ratio: bool = True) -> Metric:
-    """Nothing is charged yet: no terms, so the value is null."""
-    return Metric(
-        id=f"cost.{id_}", name=name, unit="minor", kind="ratio" if ratio else "sum", says=says, formula=formula, attributions=CALL
-    )
-
-
 CALL_METRICS: tuple[Metric, ...] = (
     _count("calls.started", "Calls", says="Calls, in and out.", formula="journeys", measure="calls"),
     _count(
@@ -111,12 +104,40 @@ CALL_METRICS: tuple[Metric, ...] = (
         bottom="bot_calls",
         attributions=CALL,
     ),
-    _cost("charged", "Charged", says="What providers charged. Null until charges are kept.", formula="Σ charges", ratio=False),
-    _cost("per_call", "Cost of a call", says="Charges for each call. Null until charges are kept.", formula="Σ charges / calls"),
-    _cost(
-        "per_minute",
+    Metric(
+        id="cost.charged",
+        name="Charged",
+        unit="minor",
+        says="What the legs of calls cost by their accounts' rate plans. Null where nothing is rated, or in several currencies.",
+        formula="Σ charges",
+        numerator=terms("charged"),
+        attributions=CALL,
+    ),
+    ratio(
+        "cost.per_call",
+        "Cost of a call",
+        says="Charges for each call, those without charges included.",
+        formula="Σ charges / calls",
+        top="charged",
+        bottom="calls",
+        unit="minor",
+        attributions=CALL,
+    ),
+    ratio(
+        "cost.per_minute",
         "Cost of a minute",
-        says="Charges for each minute of talk. Null until charges are kept.",
-        formula="Σ charges / minutes of talk",
+        says="Charges for each minute of talk.",
+        formula="60,000 × Σ charges / ms of talk",
+        top="charged_by_minute",
+        bottom="talked",
+        unit="minor",
+        attributions=CALL,
+    ),
+    _count(
+        "cost.unrated",
+        "Unrated legs",
+        says="Legs that are over and that no rule of their account's plan covers: what is charged leaves them out.",
+        formula="legs without an amount",
+        measure="unrated",
     ),
 )

@@ -8,7 +8,7 @@ from calls.metrics.agent_metrics import AGENT_METRICS
 from calls.metrics.call_metrics import CALL_METRICS
 from calls.metrics.catalogue import PRESETS
 from calls.metrics.evaluate import seconds
-from calls.metrics.measures import MEASURES, Measure, Test
+from calls.metrics.measures import A_MINUTE_MS, MEASURES, Measure, Test
 from calls.metrics.metric import Metric
 from calls.metrics.parameters import BRIDGE, EXPLAIN, QUERY, Parameter
 from calls.metrics.queue_metrics import QUEUE_METRICS
@@ -87,7 +87,10 @@ def _row(one: Metric) -> tuple[str, ...]:
 def _measures() -> Iterator[str]:
     yield "## Measures\n"
     yield "What formulas are made of: sums over facts, each of them a row of a table.\n"
-    adds = {"one": "1", "wait": "its wait", "length": "its length"}
+    adds = {
+        "one": "1", "wait": "its wait", "length": "its length", "charge": "what its legs cost", "unrated": "its unrated legs",
+        "charge_by_minute": f"{A_MINUTE_MS:,} × what its legs cost", "talk": "its talk",
+    }  # fmt: skip
     rows = ((f"`{one.id}`", one.source, adds[one.adds], _tests(one)) for one in MEASURES.values())
     yield from _table("measure | facts | each adds | which", rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import lru_cache
 from itertools import product
 from typing import TypeAlias
@@ -13,7 +14,7 @@ from calls.faults import Faults
 from calls.metrics.catalogue import METRICS, attribution_of
 from calls.metrics.cells import DAY, interval_starts
 from calls.metrics.metric import Metric, Term
-from calls.metrics.question import OF_CELLS, Amounts, Grid, Group, Question, Row, Tally
+from calls.metrics.question import CURRENCIES, OF_CELLS, Amounts, Grid, Group, Question, Row, Tally
 
 HOUR_US = 3_600_000_000
 MOST_FILLED = 200_000
@@ -53,8 +54,8 @@ def rows(question: Question, grid: Grid, tally: Tally) -> list[AnswerRow]:
 def value_of(metric: str, amounts: Amounts) -> Value:
     """A metric of one cell."""
     one = METRICS[metric]
-    if not one.numerator:
-        return Value(None, 0, 0 if one.kind == "ratio" else None)
+    if one.unit == "minor" and not is_added_up(amounts):
+        return Value(None, 0, _total(one.denominator, amounts) if one.kind == "ratio" else None)
     if one.kind in ("max", "quantile"):
         found = amounts.get(metric)
         return Value(found, found or 0)
@@ -65,9 +66,17 @@ def value_of(metric: str, amounts: Amounts) -> Value:
     return Value(top / bottom if bottom else None, top, bottom)
 
 
-def definitions(question: Question) -> dict[str, Definition]:
-    """What each number means here: every parameter as it was used, under its name in a query."""
-    return {metric: _definition(METRICS[metric], question) for metric in question.metrics}
+def is_added_up(amounts: Amounts) -> bool:
+    """Whether what a cell was charged is one amount: something is rated, all in one currency. Where nothing was counted it is 0."""
+    return amounts.get(CURRENCIES, 1) == 1
+
+
+def definitions(question: Question, currencies: Set[str] = frozenset()) -> dict[str, Definition]:
+    """What each number means here: every parameter as it was used, under its name in a query. `currencies`: of what was charged."""
+    money = _currency(currencies)
+    return {
+        metric: _definition(METRICS[metric], question) | (money if METRICS[metric].unit == "minor" else {}) for metric in question.metrics
+    }
 
 
 def is_final(question: Question, *, open_facts: bool, complete_through: Micros, horizon_h: float) -> bool:
@@ -123,6 +132,13 @@ def _text(start: Micros) -> str:
     text = rfc3339(start)
     assert text is not None
     return text
+
+
+def _currency(found: Set[str]) -> Definition:
+    if len(found) <= 1:
+        return {"currency": next(iter(found), None)}
+    warning = f"charged in {' and '.join(sorted(found))}, which are never added: ask for one account, or group by account"
+    return {"currency": None, "warning": warning}
 
 
 def _definition(one: Metric, question: Question) -> Definition:

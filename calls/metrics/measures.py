@@ -17,8 +17,14 @@ Source: TypeAlias = Literal["calls", "visits", "handles", "stretches", "agents",
 cohort_at). `stretches`: a talk or hold of such a leg (segments with a cohort_at). `agents`: an agent's time in one state
 (agent_intervals). `shifts`: an agent's first login to last logout of a local day (agent_days).
 """
-Adds: TypeAlias = Literal["one", "wait", "length"]
-"""What a fact adds: 1, its wait in ms, or its length in ms. Open ones count up to `complete_through`."""
+Adds: TypeAlias = Literal["one", "wait", "length", "charge", "charge_by_minute", "unrated", "talk"]
+"""What a fact adds: 1, its wait in ms, or its length in ms. Open ones count up to `complete_through`.
+
+Of a journey alone: what its legs cost in minor units, 60,000 times that (so that over ms it is what a minute costs), how many of its
+legs are unrated, or its talk in ms; of those legs that are over.
+"""
+PRICED: tuple[Adds, ...] = ("charge", "charge_by_minute")
+A_MINUTE_MS = 60_000
 Moment: TypeAlias = Literal["first", "last"]
 """Under `emit`, where the measure posts: at the fact's own first moment (offered, started, answered by a person) or its last."""
 Attribution: TypeAlias = Literal["start", "end", "emit", "split", "threshold"]
@@ -70,6 +76,10 @@ _ALL = (
     Measure("known_callers", "calls", tests=(Test("inbound_known", is_true=True),), emits="first"),
     Measure("not_repeated", "calls", tests=(Test("inbound_known", is_true=True), Test("repeated", is_true=False)), emits="first"),
     Measure("repeats", "calls", tests=(Test("inbound_known", is_true=True), Test("repeats", is_true=True)), emits="first"),
+    Measure("charged", "calls", "charge"),
+    Measure("charged_by_minute", "calls", "charge_by_minute"),
+    Measure("unrated", "calls", "unrated"),
+    Measure("talked", "calls", "talk"),
     Measure("offered", "visits", emits="first"),
     Measure("answered", "visits", tests=(_outcome("answered"),)),
     Measure("answered_within", "visits", tests=(_outcome("answered"), WITHIN)),

@@ -33,9 +33,9 @@ class Term(msgspec.Struct, frozen=True):
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the catalogue.
 
-    `numerator` alone for a sum (a max or a quantile: the measure whose amounts are ordered), both for a ratio. A metric without any
-    term cannot be counted yet: its value is null. `attributions`: the allowed ones, the default first. `parameters`: names as in a
-    query. `dimensions` None: every one. `version` rises when the same facts would give another number.
+    `numerator` alone for a sum (a max or a quantile: the measure whose amounts are ordered), both for a ratio. `attributions`: the
+    allowed ones, the default first. `parameters`: names as in a query. `dimensions` None: every one. `version` rises when the same
+    facts would give another number.
     """
 
     id: str

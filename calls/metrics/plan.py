@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from calls.metrics.catalogue import METRICS, attribution_of
-from calls.metrics.measures import MEASURES, Attribution, Source
+from calls.metrics.measures import MEASURES, PRICED, Attribution, Source
 from calls.metrics.question import Grid, Parameters, Question
 from calls.metrics.slots import COLUMNS, EDGES_S, SLOT_US
 
@@ -33,6 +33,11 @@ class Selection(msgspec.Struct, frozen=True):
     measures: tuple[str, ...] = ()
     extremes: tuple[str, ...] = ()
     queueless: bool = False
+
+    @property
+    def priced(self) -> bool:
+        """Whether some of it is money."""
+        return any(MEASURES[name].adds in PRICED for name in self.measures)
 
 
 class _Way(msgspec.Struct, frozen=True):

@@ -72,10 +72,12 @@ class Grid(msgspec.Struct, frozen=True):
 Group: TypeAlias = tuple[str | None, ...]  # values of Question.groups
 Place: TypeAlias = tuple[int, Group]  # key of the grid (1-based), group
 Amounts: TypeAlias = dict[str, int]  # measure id (max, quantile: metric id) -> amount
+CURRENCIES = "currencies"  # beside amounts of money: how many currencies they are of
 
 
 class Tally(msgspec.Struct):
-    """What was counted, and whether some of it is still open (not ended, waiting, an open state)."""
+    """What was counted, whether some of it is still open (not ended, waiting, an open state), and the currencies of what was charged."""
 
     amounts: dict[Place, Amounts] = {}
     open: bool = False
+    currencies: set[str] = set()

@@ -8,9 +8,12 @@ import msgspec
 
 from calls.clock import Micros, to_datetime
 from calls.ladder import plain, spoken
-from calls.metrics.measures import MEASURES, Source, Test
+from calls.metrics.measures import A_MINUTE_MS, MEASURES, Source, Test
 from calls.metrics.plan import Moment
 from calls.metrics.question import Parameters
+from calls.money import money
+
+_COUNTED = ("one", "unrated")
 
 
 class Fact(msgspec.Struct):
@@ -39,6 +42,9 @@ class Fact(msgspec.Struct):
     handled: int | None = None
     caller: str | None = None
     direction: str | None = None
+    charged: int | None = None  # of a call: minor units; None: nothing is rated, or in several currencies
+    currency: str | None = None
+    unrated: int | None = None
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -134,9 +140,32 @@ def added(fact: Fact, shares: list[Share], telling: Telling) -> str:
 
 
 def _share(share: Share, fact: Fact, telling: Telling) -> str:
-    verb = ("counts" if MEASURES[share.measure].adds == "one" else "adds") if share.amount > 0 else "takes away"
-    much = str(abs(share.amount)) if MEASURES[share.measure].adds == "one" else spoken(abs(share.amount))
-    return f"{verb} {much} as {named(share.measure, fact, telling)}"
+    verb = ("counts" if MEASURES[share.measure].adds in _COUNTED else "adds") if share.amount > 0 else "takes away"
+    return f"{verb} {_much(share, fact)} as {named(share.measure, fact, telling)}"
+
+
+def _much(share: Share, fact: Fact) -> str:
+    much = abs(share.amount)
+    match MEASURES[share.measure].adds:
+        case "one" | "unrated":
+            return str(much)
+        case "charge":
+            return money(much, fact.currency)
+        case "charge_by_minute":
+            return f"{A_MINUTE_MS:,} × {money(much // A_MINUTE_MS, fact.currency)}"
+    return spoken(much)
+
+
+def adds_nothing(measure: str, fact: Fact) -> str:
+    """Why a call that is counted adds 0."""
+    match MEASURES[measure].adds:
+        case "charge" | "charge_by_minute" if fact.currency is None:
+            return "none of its legs is rated" if fact.unrated else "it has no charges: its account names no rate plan, or no leg is over"
+        case "charge" | "charge_by_minute":
+            return "its legs cost nothing" if fact.charged == 0 else f"its legs are charged in {fact.currency}, which is never added"
+        case "unrated":
+            return "none of its legs is unrated"
+    return "nobody talked in it"
 
 
 def named(measure: str, fact: Fact, telling: Telling) -> str:

@@ -10,7 +10,7 @@ import pytest
 from calls.metrics.catalogue import METRICS, PRESETS, attribution_of, lacks
 from calls.metrics.described import document
 from calls.metrics.measures import MEASURES
-from calls.metrics.metric import HANDLE, LENGTH, STATE, VISIT, WAIT, Metric, Term, terms
+from calls.metrics.metric import CALL, HANDLE, LENGTH, STATE, VISIT, WAIT, Metric, Term, terms
 from calls.metrics.parameters import THRESHOLDS
 from calls.metrics.question import Question
 
@@ -27,7 +27,7 @@ IDS = [
     "agent.available", "agent.paused", "agent.wrap_up", "agent.ringing", "agent.hold", "agent.communicating",
     "occupancy.aws", "occupancy.genesys", "occupancy.logged_in", "utilisation.logged_in", "utilisation.shift",
     "fcr.window", "bot.calls", "bot.contained", "bot.handed_over", "bot.containment", "cost.charged", "cost.per_call",
-    "cost.per_minute",
+    "cost.per_minute", "cost.unrated",
 ]  # fmt: skip
 LEVELS = {
     "genesys": {"sl.negative"}, "aws": {"sl.positive"}, "cisco-positive": {"sl.positive"}, "cisco-negative": {"sl.negative"},
@@ -35,7 +35,7 @@ LEVELS = {
     "twilio-flex": {"sl.exclude_short"},
 }  # fmt: skip
 ALLOWED = {
-    ("calls", "one"): {"start", "end", "emit"}, ("visits", "one"): set(VISIT), ("visits", "wait"): set(WAIT), ("handles", "one"): set(HANDLE),
+    **{("calls", adds): set(CALL) for adds in ("one", "charge", "charge_by_minute", "unrated", "talk")}, ("visits", "one"): set(VISIT), ("visits", "wait"): set(WAIT), ("handles", "one"): set(HANDLE),
     ("stretches", "length"): set(LENGTH), ("agents", "length"): set(LENGTH), ("shifts", "length"): set(STATE),
 }  # fmt: skip
 
@@ -55,11 +55,10 @@ def test_a_metric_is_made_of_measures_and_parameters_that_exist(metric: Metric) 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_a_metric_is_shaped_as_its_kind(metric: Metric) -> None:
-    counted = bool(metric.terms)
-    assert bool(metric.denominator) == (metric.kind == "ratio" and counted)
+    assert metric.numerator
+    assert bool(metric.denominator) == (metric.kind == "ratio")
     assert (metric.quantile is not None) == (metric.kind == "quantile")
     assert metric.kind not in ("max", "quantile") or len(metric.numerator) == 1
-    assert counted or metric.id.startswith("cost.")
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)

@@ -10,7 +10,7 @@ from calls.metrics.catalogue import METRICS
 from calls.metrics.cells import grid
 from calls.metrics.evaluate import Value, definitions, is_final, rows, value_of
 from calls.metrics.plan import Selection, selections
-from calls.metrics.question import Grid, Parameters, Place, Question, Tally
+from calls.metrics.question import CURRENCIES, Grid, Parameters, Place, Question, Tally
 
 MIDNIGHT = parse_time("2026-01-01T00:00:00Z") or 0
 HOUR = 3_600_000_000
@@ -54,10 +54,28 @@ def test_flow_outs_are_in_one_service_level_only() -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_nothing_counted_is_nothing_and_never_divided(metric: str) -> None:
     found, kind = value_of(metric, {}), METRICS[metric].kind
-    if metric.startswith("cost."):
-        assert found == Value(None, 0, 0 if kind == "ratio" else None)
-    else:
-        assert found == {"sum": Value(0, 0), "ratio": Value(None, 0, 0)}.get(kind, Value(None, 0))
+    assert found == {"sum": Value(0, 0), "ratio": Value(None, 0, 0)}.get(kind, Value(None, 0))
+
+
+def test_a_cost_is_one_amount_of_one_currency_or_none() -> None:
+    amounts = {"charged": 450, "charged_by_minute": 450 * 60_000, "calls": 4, "talked": 90_000, "unrated": 2}
+    metrics = ("cost.charged", "cost.per_call", "cost.per_minute", "cost.unrated")
+    assert [value_of(one, amounts | {CURRENCIES: 1}) for one in metrics] == [
+        Value(450, 450), Value(112.5, 450, 4), Value(300.0, 27_000_000, 90_000), Value(2, 2),
+    ]  # fmt: skip
+    for several in (0, 2):  # nothing is rated; amounts that cannot be added
+        assert [value_of(one, amounts | {CURRENCIES: several}) for one in metrics] == [
+            Value(None, 0), Value(None, 0, 4), Value(None, 0, 90_000), Value(2, 2),
+        ]  # fmt: skip
+
+
+def test_a_cost_says_its_currency_and_warns_of_several() -> None:
+    question = asked("cost.charged", "calls.started")
+    assert definitions(question, {"KES"})["cost.charged"]["currency"] == "KES"
+    told = definitions(question, {"USD", "KES"})
+    assert told["cost.charged"]["currency"] is None
+    assert "KES and USD" in str(told["cost.charged"]["warning"])
+    assert "currency" not in told["calls.started"]
 
 
 def test_sums_and_maxima_are_their_own_numerators() -> None:
@@ -245,8 +263,10 @@ def test_wrap_up_of_handling_is_read_apart_from_wrap_up_as_a_state() -> None:
     assert [one.measures for one in plan("handle.wrap_up", "agent.wrap_up", raw=True)] == [("wrapped_up",), ("wrap_up",)]
 
 
-def test_what_is_not_charged_yet_is_not_read() -> None:
-    assert plan("cost.charged", "cost.per_call") == []
+def test_what_calls_cost_is_read_with_the_calls() -> None:
+    (one,) = plan("cost.charged", "cost.per_call", "cost.per_minute", "cost.unrated", "calls.answered")
+    assert (one.source, one.path, one.priced) == ("calls", "raw", True)
+    assert not plan("calls.answered")[0].priced
 
 
 def test_a_grid_of_no_open_hour_is_still_a_grid() -> None:

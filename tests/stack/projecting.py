@@ -23,9 +23,11 @@ from projections import generations, positions
 from projections.bisecting import project_bisecting
 from projections.project import Projector, Record
 from projections.rebuild import Report, rebuild
+from projections.schema import migrate
+from runtime.posted_plans import append
 from runtime.problems import Retry
-from runtime.settings import Account
-from tests.given import NOON, SECOND, body, lines
+from runtime.settings import Account, Settings
+from tests.given import NOON, PLANS, SECOND, body, lines
 
 PARTITIONS = 4
 TOPIC_IDS = {topic: f"id-of-{topic}" for topic in TOPICS.values()}
@@ -113,6 +115,15 @@ class Bench:
     def close(self) -> None:
         for one in self.made:
             one.close()
+
+
+def priced(bench: Bench, **accounts: str) -> None:
+    """From the beginning acme (or each of `accounts`) has a plan of tests/given.py."""
+    named = {name: Account(provider="neutral", rate_plan=plan) for name, plan in (accounts or {"acme": "acme-ke"}).items()}
+    migrate(Settings(accounts=named), bench.url, now=1)
+    with psycopg.connect(bench.url, autocommit=True) as connection:
+        for plan in PLANS.values():
+            append(connection, "default", plan, now=lambda: 1)
 
 
 def settle(projector: Projector) -> None:

@@ -22,7 +22,7 @@ import schemathesis
 from asking import NOON, Desk, opened, problem
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from projecting import Bench, delivery, story
+from projecting import Bench, delivery, priced, story
 from schemathesis import checks
 
 import cli
@@ -77,6 +77,7 @@ def states(agent: str, *told: tuple[int, str]) -> list[Any]:
 @pytest.fixture(scope="module")
 def bench(database_url: str) -> Iterator[Bench]:
     made = Bench(database_url)
+    priced(made)
     made.project([*story(CALL), *visit("rival", "secret", NOON, tenant="other")])
     made.project([one for agent in ("amina", NASTY[0]) for one in states(agent, (-5, "available"), (30, "paused"), (70, "offline"))])
     made.project([one for n, queue in enumerate(NASTY) for one in visit(f"nasty-{n}", queue, NOON + (600 + n) * SECOND)])

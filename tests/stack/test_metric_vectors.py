@@ -1,6 +1,6 @@
 """Every metric of the catalogue on a few stories in Postgres, against numbers that were worked out by hand.
 
-tests/corpus/metrics/*.call tell what happened on 1 September 2026; vectors.csv asks: a metric, a time of that day, further parameters
+tests/corpus/metrics/*.call tell what happened on 1 September 2026, rated by the plans of tests/given.py; vectors.csv asks: a metric, a time of that day, further parameters
 of a query, the numerator and the denominator that they must give (no denominator: a count, a sum, a maximum or a percentile).
 """
 
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 import sqlalchemy as sa
-from projecting import Bench, story
+from projecting import Bench, priced, story
 
 from api.analytics.answer import Known, answer
 from api.database import reader
@@ -34,6 +34,7 @@ def vectors() -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def engine(database_url: str) -> Iterator[sa.Engine]:
     bench = Bench(database_url)
+    priced(bench)
     bench.project(one for path in sorted(CORPUS.glob("*.call")) for one in story(path.read_text()))
     bench.close()
     made = reader(database_url)

@@ -201,7 +201,7 @@ MISSING: list[tuple[str, str, dict[str, Any], list[str]]] = [
     ("waiting", "queue.wait_all", {"attribution": "end"}, ["it is not over yet, and is counted when it is"]),
     ("quick", "bot.contained", {}, ["no bot took part as counted here"]),
     ("quick", "calls.transferred", {}, ["fewer than two people answered"]),
-    ("quick", "cost.charged", {}, ["nothing is counted yet for this metric"]),
+    ("quick", "cost.charged", {}, ["it has no charges: its account names no rate plan"]),
     (
         "brief",
         "abandonment.adjusted",
