@@ -19,7 +19,7 @@ import itertools
 import json
 import random
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -32,6 +32,7 @@ from calls.history import Delivery
 from calls.journey import Journey, document
 from calls.providers import PROVIDERS, Delivered, neutral
 from calls.rating.plan import parse
+from calls.rating.terms import Plan
 from projections import PROJECTIONS
 
 NOON: Micros = parse_time("2026-09-01T12:00:00Z") or 0
@@ -145,24 +146,24 @@ def delivered(event: dict[str, Any] | bytes, received: Micros, account: str = "a
 # ---------------------------------------------------------------- folding it in every order
 
 
-def given(story: str, *more: Delivery, configuration: Configuration = CONFIGURATION) -> Journey:
+def given(story: str, *more: Delivery, configuration: Configuration = CONFIGURATION, plans: Mapping[str, Plan] = PLANS) -> Journey:
     """The one journey of a story."""
-    told = journeys(story, *more, configuration=configuration)
+    told = journeys(story, *more, configuration=configuration, plans=plans)
     assert len(told) == 1, f"{len(told)} journeys: {[one.call_sids for one in told]}"
     return told[0]
 
 
-def journeys(story: str, *more: Delivery, configuration: Configuration = CONFIGURATION) -> list[Journey]:
+def journeys(story: str, *more: Delivery, configuration: Configuration = CONFIGURATION, plans: Mapping[str, Plan] = PLANS) -> list[Journey]:
     """All journeys of a story, by their start; whatever order and however many copies, the same."""
-    return told([*deliveries(story), *more], configuration)
+    return told([*deliveries(story), *more], configuration, plans)
 
 
-def told(came: Sequence[Delivery], configuration: Configuration = CONFIGURATION) -> list[Journey]:
+def told(came: Sequence[Delivery], configuration: Configuration = CONFIGURATION, plans: Mapping[str, Plan] = PLANS) -> list[Journey]:
     """Folds `came`; asserts that order and copies change nothing and that every invariant holds."""
-    found = fold(TENANT, list(came), [configuration], PLANS)
+    found = fold(TENANT, list(came), [configuration], plans)
     want = _same(found)
     for order in _orders(came):
-        assert _same(fold(TENANT, order, [configuration], PLANS)) == want, "another order, another story"
+        assert _same(fold(TENANT, order, [configuration], plans)) == want, "another order, another story"
     hold(found, came)
     return sorted(found, key=lambda one: (one.started_at, one.journey_id))
 
