@@ -9,6 +9,7 @@ import msgspec
 
 from calls.clock import Micros, milliseconds, rfc3339
 from calls.simulator_trees import Tree
+from runtime import clock
 from runtime.addresses import virtual_accounts
 from runtime.settings import Settings
 from virtual.line import Line
@@ -16,6 +17,7 @@ from virtual.line import Line
 CURRENCY = "KES"
 OUTBOUND_PER_MIN_MINOR = 300  # per second: 5 minor; incoming calls are free
 OPENING_MINOR = 10_000_000
+RENTAL_MINOR = 10_000  # of a number, a month
 SPARE = 5  # numbers that may be claimed
 
 
@@ -42,9 +44,12 @@ class Number(msgspec.Struct):
 
 
 class Wallet(msgspec.Struct):
-    balance_minor: int = OPENING_MINOR
+    """The balance is what all its entries come to. `spent`: call -> what it cost."""
+
+    balance_minor: int = 0
     threshold_minor: int = 50_000
     entries: list[Entry] = []
+    spent: dict[str, int] = {}
 
 
 class Ledger:
@@ -58,6 +63,13 @@ class Ledger:
             own = settings.accounts[account].numbers or [_made_up(position, 0)]
             spare = [_made_up(position, n) for n in range(1, SPARE + 1)]
             self.numbers[account] = [*(_number(e164, claimed_at=1) for e164 in own), *(_number(e164) for e164 in spare)]
+            self.post(account, entry_type="credit", amount_minor=OPENING_MINOR, at=clock.now())
+            for e164 in own:
+                self.rent(account, e164)
+
+    def rent(self, account: str, e164: str) -> None:
+        """A month of a number, begun when it is claimed."""
+        self.post(account, entry_type="debit", amount_minor=RENTAL_MINOR, at=clock.now(), about=f"number rental {e164}")
 
     def number_of(self, tree: Tree) -> str:
         """The number behind which the flow is: each has its own while there are enough."""
@@ -84,19 +96,19 @@ class Ledger:
         if seconds:
             self.post(line.account, entry_type="debit", amount_minor=seconds * OUTBOUND_PER_MIN_MINOR // 60, at=line.now(), line=line)
 
-    def post(self, account: str, *, entry_type: str, amount_minor: int, at: Micros, line: Line | None = None) -> Entry:
+    def post(
+        self, account: str, *, entry_type: str, amount_minor: int, at: Micros, line: Line | None = None, about: str = "top-up"
+    ) -> Entry:  # fmt: skip
         wallet = self.wallets[account]
         wallet.balance_minor += amount_minor if entry_type == "credit" else -amount_minor
         entry: Entry = {
             "id": str(uuid.uuid4()), "entry_type": entry_type, "call_id": line.id if line else None, "amount_minor": amount_minor,
-            "currency": CURRENCY, "description": f"call {line.session}" if line else "top-up", "created_at": rfc3339(at) or "",
+            "currency": CURRENCY, "description": f"call {line.session}" if line else about, "created_at": rfc3339(at) or "",
         }  # fmt: skip
         wallet.entries.append(entry)
+        if line:
+            wallet.spent[line.id] = wallet.spent.get(line.id, 0) + amount_minor
         return entry
-
-
-def cost_minor(line: Line, entries: list[Entry]) -> int:
-    return sum(entry["amount_minor"] for entry in entries if entry["call_id"] == line.id)
 
 
 def _number(e164: str, *, claimed_at: Micros | None = None) -> Number:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from virtual.engine import Engine
 from virtual.line import Line
 
 MOST_ROWS = 100
+Row = TypeVar("Row")
 Handler = Callable[["Asked"], Awaitable[Response] | Response]
 
 
@@ -145,19 +146,22 @@ class Rest:
 
     def _list(self, asked: Asked) -> Response:
         """Newest first; a cursor goes on where the last page ended."""
+        found = [line for line in reversed(dict.fromkeys(self.engine.lines.values())) if self._listed(line, asked)]
+        page, cursor = self._page(asked, found, [line.id for line in found], usual=25)
+        wallet = self.engine.ledger.wallets[asked.account]
+        return JSONResponse({"data": [rows.call(line, wallet) for line in page], "next_cursor": cursor})
+
+    def _page(self, asked: Asked, found: Sequence[Row], ids: Sequence[str], *, usual: int) -> tuple[Sequence[Row], str | None]:
+        """What follows the cursor, and where the next page begins."""
         query = asked.request.query_params
-        limit = int(query.get("limit", "25")) if query.get("limit", "25").isdigit() else 0
+        limit = int(query.get("limit", usual)) if str(query.get("limit", usual)).isdigit() else 0
         if not 1 <= limit <= MOST_ROWS:
             raise Vendor(400, "calls.list_failed", f"limit is 1 to {MOST_ROWS}.")
-        found = [line for line in reversed(dict.fromkeys(self.engine.lines.values())) if self._listed(line, asked)]
         after = query.get("cursor")
-        if after:
-            places = [n for n, line in enumerate(found) if line.id == after]
-            found = found[places[0] + 1 :] if places else []
-        page = found[:limit]
-        cursor = page[-1].id if len(found) > limit else None
-        entries = self.engine.ledger.wallets[asked.account].entries
-        return JSONResponse({"data": [rows.call(line, entries) for line in page], "next_cursor": cursor})
+        if after and after not in ids:
+            raise Vendor(400, "calls.list_failed", "The cursor is not known.")
+        start = ids.index(after) + 1 if after else 0
+        return found[start : start + limit], ids[start + limit - 1] if start + limit < len(ids) else None
 
     def _listed(self, line: Line, asked: Asked) -> bool:
         query = asked.request.query_params
@@ -173,7 +177,7 @@ class Rest:
         )
 
     def _call(self, asked: Asked) -> Response:
-        return JSONResponse({"call": rows.call(asked.line(), self.engine.ledger.wallets[asked.account].entries)})
+        return JSONResponse({"call": rows.call(asked.line(), self.engine.ledger.wallets[asked.account])})
 
     def _hang_up(self, asked: Asked) -> Response:
         line = asked.line()
@@ -182,7 +186,7 @@ class Rest:
 
     def _stats(self, asked: Asked) -> Response:
         lines = [line for line in dict.fromkeys(self.engine.lines.values()) if line.account == asked.account]
-        return JSONResponse(rows.stats(lines, self.engine.ledger.wallets[asked.account].entries))
+        return JSONResponse(rows.stats(lines, self.engine.ledger.wallets[asked.account]))
 
     def _command(self, asked: Asked) -> Response:
         """What clients are seen to use: end a room, take one participant out of it."""
@@ -211,7 +215,10 @@ class Rest:
         return JSONResponse({"topup_id": entry["id"], "mpesa_account_ref": "VIRTUAL"}, 201)
 
     def _statement(self, asked: Asked) -> Response:
-        return JSONResponse({"data": self.engine.ledger.wallets[asked.account].entries, "next_cursor": None})
+        """Oldest first."""
+        entries = self.engine.ledger.wallets[asked.account].entries
+        page, cursor = self._page(asked, entries, [entry["id"] for entry in entries], usual=MOST_ROWS)
+        return JSONResponse({"data": page, "next_cursor": cursor})
 
     def _pricing(self, _: Asked) -> Response:
         return JSONResponse(rows.PRICING)
@@ -230,7 +237,9 @@ class Rest:
         found = self.engine.ledger.find(asked.account, wanted)
         if found is None:
             raise Vendor(404, "numbers.not_found", "There is no such number.")
-        found.claimed_at = found.claimed_at or clock.now()
+        if not found.claimed_at:
+            found.claimed_at = clock.now()
+            self.engine.ledger.rent(asked.account, found.e164)
         return JSONResponse({"number": rows.number(found)}, 201)
 
     def _route(self, asked: Asked) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from calls.clock import milliseconds, rfc3339
-from virtual.ledger import CURRENCY, OUTBOUND_PER_MIN_MINOR, Entry, Number, cost_minor
+from virtual.ledger import CURRENCY, OUTBOUND_PER_MIN_MINOR, RENTAL_MINOR, Number, Wallet
 from virtual.lifecycle import WORKSPACE
 from virtual.line import Line
 
@@ -29,7 +29,7 @@ def placed(line: Line) -> dict[str, Any]:
     return {"call_id": line.id, "session_id": line.session, "status": "ringing", "client_request_id": line.label}
 
 
-def call(line: Line, entries: list[Entry]) -> dict[str, Any]:
+def call(line: Line, wallet: Wallet) -> dict[str, Any]:
     """A row of the call list."""
     lived = line.lived
     outbound = lived.direction == "outbound"
@@ -39,17 +39,17 @@ def call(line: Line, entries: list[Entry]) -> dict[str, Any]:
         "local_e164": lived.caller if outbound else lived.called, "remote_e164": lived.called if outbound else lived.caller,
         "country": "KE", "started_at": rfc3339(lived.started_at), "answered_at": rfc3339(lived.answered_at),
         "ended_at": rfc3339(lived.ended_at), "duration_seconds": seconds, "status": line.status,
-        "cost_minor": cost_minor(line, entries), "cost_currency": CURRENCY,
+        "cost_minor": wallet.spent.get(line.id, 0), "cost_currency": CURRENCY,
         "rate_per_minute_minor": OUTBOUND_PER_MIN_MINOR if outbound else 0, "failure_code": lived.failure or None,
         "metadata": {"client_request_id": line.label} if line.label else None, "created_at": rfc3339(lived.started_at),
         "updated_at": rfc3339(lived.ended_at or lived.answered_at or lived.started_at), "events": [],
     }  # fmt: skip
 
 
-def stats(lines: Sequence[Line], entries: list[Entry]) -> dict[str, Any]:
+def stats(lines: Sequence[Line], wallet: Wallet) -> dict[str, Any]:
     over = [line.lived for line in lines if line.over]
     minutes = sum(milliseconds(one.answered_at, one.ended_at) for one in over if one.answered_at and one.ended_at) / 60_000
-    spent = sum(entry["amount_minor"] for entry in entries if entry["entry_type"] == "debit")
+    spent = sum(wallet.spent.values())
     failed = sum(line.status in FAILED for line in lines)
     return {"total": len(lines), "failed": failed, "minutes_total": round(minutes, 2), "spend_minor": spent, "currency": CURRENCY}
 
@@ -57,7 +57,7 @@ def stats(lines: Sequence[Line], entries: list[Entry]) -> dict[str, Any]:
 def number(one: Number) -> dict[str, Any]:
     return {
         "id": one.id, "e164": one.e164, "country_iso2": "KE", "status": "active" if one.claimed_at else "available",
-        "monthly_retail_minor": 10_000, "currency": CURRENCY, "inbound_per_min_minor": 0,
+        "monthly_retail_minor": RENTAL_MINOR, "currency": CURRENCY, "inbound_per_min_minor": 0,
         "outbound_per_min_minor": OUTBOUND_PER_MIN_MINOR, "claimed_at": rfc3339(one.claimed_at), "capabilities": ["voice"],
         "voice_callback_url": one.voice_url, "events_url": one.events_url,
     }  # fmt: skip
