@@ -142,12 +142,11 @@ def _unknown(of: Asked, ours: pl.DataFrame, records: pl.DataFrame, ledger: pl.Da
 
 
 def _alone(of: Asked, ours: pl.DataFrame, records: pl.DataFrame, ledger: pl.DataFrame) -> list[str]:
-    """Ids of calls that no line read so far names: those within the period, and those that were read by their ids."""
+    """Ids of calls whose lines may lie farther off: those within the period that no line read so far names, and those read by their ids."""
     window = pl.col("started_at").is_between(of.period.begin - DAY, of.period.end + DAY, closed="left")
     inside = pl.col("started_at").is_between(of.period.begin, of.period.end, closed="left")
     said = pl.concat([ledger["call_id"], records["call_id"]]).drop_nulls().unique()
-    mains = ours.filter(inside | ~window)
-    return _sorted(_known(mains.filter(~pl.col("call_sid").is_in(said.implode()))))
+    return _sorted(_known(ours.filter(~window | (inside & ~pl.col("call_sid").is_in(said.implode())))))
 
 
 def _known(ours: pl.DataFrame) -> pl.Series:
