@@ -6,8 +6,9 @@ import polars as pl
 
 from calls.parties import UNSHOWN
 
-CROWDED = 64
-"""Where the same two numbers have more than CROWDED² pairs within a stretch of time, its first legs and records take part at once."""
+MOST, CROWDED = 5_000_000, 64
+"""Where there are more than MOST pairs to compare, only the first legs and records take part of those that have more than CROWDED² pairs
+between the same two numbers within one stretch of time."""
 _ODD, _OTHER = (pl.lit(one, dtype=pl.UInt64) for one in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
 
 
@@ -37,10 +38,7 @@ def candidates(legs: pl.DataFrame, records: pl.DataFrame, *, apart_us: int, long
     A record's length is that of the talk or of the whole leg, whichever is nearer; one that is not said counts as the farthest. A
     direction that one side does not say fits both.
     """
-    cell = pl.col("at") // (2 * apart_us)
-    legs = legs.with_columns(cell=_cell(cell))
-    records = pl.concat([records.with_columns(cell=_cell((pl.col("at") + off) // (2 * apart_us))) for off in (-apart_us, apart_us)])
-    legs, records, fewer = _uncrowded(legs.join(records, on="cell", how="semi"), records)
+    legs, records, fewer = _uncrowded(*_cells(legs, records, apart_us))
     pairs = legs.join(records, on="cell", suffix="_theirs")
     off = (pl.col("at_theirs") - pl.col("at")).abs()
     lengths = [(pl.col(ours) - pl.col("duration_ms")).abs() for ours in ("talk_ms", "whole_ms")]
@@ -51,17 +49,38 @@ def candidates(legs: pl.DataFrame, records: pl.DataFrame, *, apart_us: int, long
     return found.select("l", "r", leg_at="at", record_at="at_theirs", cost=off // 1000 + longer), fewer
 
 
-def _cell(place: pl.Expr) -> pl.Expr:
-    """One number for the two parties and the stretch of time; what meets by chance is told apart later."""
-    return pl.col("key") + place.cast(pl.UInt64) * _OTHER
+def pairs_to_compare(legs: pl.DataFrame, records: pl.DataFrame, *, apart_us: int) -> int:
+    """How many `candidates` would look at."""
+    return _pairs(_counts(*_cells(legs, records, apart_us)))
+
+
+def _cells(legs: pl.DataFrame, records: pl.DataFrame, apart_us: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """With `cell`, of the two parties and a stretch of time: the one in which a leg is, the two that a record may find it in."""
+    either = [records.with_columns(cell=_cell(pl.col("at") + off, apart_us)) for off in (-apart_us, apart_us)]
+    legs, records = legs.with_columns(cell=_cell(pl.col("at"), apart_us)), pl.concat(either)
+    return legs.join(records, on="cell", how="semi"), records
+
+
+def _cell(at: pl.Expr, apart_us: int) -> pl.Expr:
+    """A number that equal ones share; what shares it by chance is told apart by `candidates`."""
+    return pl.col("key") + (at // (2 * apart_us)).cast(pl.UInt64) * _OTHER
+
+
+def _counts(legs: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+    both = legs.group_by("cell").len("legs").join(records.group_by("cell").len("records"), on="cell")
+    return both.with_columns(pairs=pl.col("legs").cast(pl.Int64) * pl.col("records"))
+
+
+def _pairs(counts: pl.DataFrame) -> int:
+    return int(counts["pairs"].sum())
 
 
 def _uncrowded(legs: pl.DataFrame, records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, bool]:
-    counts = legs.group_by("cell").len("legs").join(records.group_by("cell").len("records"), on="cell")
-    counts = counts.filter(pl.col("legs").cast(pl.Int64) * pl.col("records") > CROWDED**2)
-    if counts.is_empty():
+    counts = _counts(legs, records)
+    crowded = counts.filter(pl.col("pairs") > CROWDED**2)
+    if _pairs(counts) <= MOST or crowded.is_empty():
         return legs, records, False
-    return _first(legs, counts, by="l", others="records"), _first(records, counts, by="r", others="legs"), True
+    return _first(legs, crowded, by="l", others="records"), _first(records, crowded, by="r", others="legs"), True
 
 
 def _first(rows: pl.DataFrame, counts: pl.DataFrame, *, by: str, others: str) -> pl.DataFrame:

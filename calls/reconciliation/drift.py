@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import polars as pl
 
-from calls.reconciliation.candidates import candidates, of_legs, of_records
+from calls.reconciliation.candidates import candidates, of_legs, of_records, pairs_to_compare
 
 _MS, _DAY_MS = 1000, 86_400_000
 FEWEST = 3
@@ -13,8 +13,8 @@ FEWEST = 3
 FEWEST_DRIFTING, LEAST_DRIFT_MS = 30, 1000
 """A drift is told from so many records that are a day apart, where it came to so much: most clocks are written in whole seconds."""
 FARTHEST_US, LONGER_MS = 600_000_000, 1_000
-MOST = 20_000
-"""Records that are asked for the offset, evenly chosen in the order of their starts."""
+MOST, MOST_PAIRS = 20_000, 300_000
+"""Records that are asked for the offset, and legs that they are compared with: evenly chosen in the order of their starts."""
 _BIN, _AROUND = 1_000_000, 2
 
 
@@ -57,12 +57,13 @@ def clock_by_numbers(legs: pl.DataFrame, records: pl.DataFrame) -> Clock:
 
     Of equally many the smaller one. Unknown where fewer than FEWEST records agree.
     """
-    theirs = of_records(records, pl.col("started_at")).sort("at", "r")
-    theirs = theirs.gather_every(max(1, -(-theirs.height // MOST)))
-    pairs, _ = candidates(of_legs(legs), theirs, apart_us=FARTHEST_US, longer_ms=LONGER_MS)
+    ours, theirs = of_legs(legs), of_records(records, pl.col("started_at")).sort("at", "r")
+    theirs = theirs.gather_every(1 + theirs.height // MOST)
+    theirs = theirs.gather_every(1 + pairs_to_compare(ours, theirs, apart_us=FARTHEST_US) // MOST_PAIRS)
+    pairs, _ = candidates(ours, theirs, apart_us=FARTHEST_US, longer_ms=LONGER_MS)
     pairs = pairs.select("r", off=pl.col("record_at") - pl.col("leg_at"))
-    near = [pl.col("off") // _BIN + more for more in range(-_AROUND, _AROUND + 1)]
-    bins = pl.concat([pairs.select("r", bin=one) for one in near]).unique().group_by("bin").len()
+    bins = pairs.select("r", bin=pl.col("off") // _BIN).unique()
+    bins = pl.concat([bins.with_columns(pl.col("bin") + more) for more in range(-_AROUND, _AROUND + 1)]).unique().group_by("bin").len()
     best = bins.sort(-pl.col("len").cast(pl.Int64), pl.col("bin").abs(), "bin").head(1)
     if best.is_empty() or best["len"][0] < FEWEST:
         return Clock()

@@ -47,7 +47,7 @@ def match(sides: Sides) -> Matched:
 
 def _legs(ours: pl.DataFrame) -> pl.DataFrame:
     """Numbered by their ids. `place`: the row that it was; `main`: the number of its call's main leg, or else of the call's first leg."""
-    legs = ours.select(_LEG).with_row_index("place").sort("call_sid", "leg", "journey_id").with_row_index("l")
+    legs = ours.select(_LEG).with_row_index("place").sort("call_sid", pl.col("leg") != MAIN, "leg", "journey_id").with_row_index("l")
     number = pl.col("l")
     main, first = number.filter(pl.col("leg") == MAIN).min(), number.min()
     return legs.with_columns(call=pl.col("call_sid").rle_id()).with_columns(main=pl.coalesce(main, first).over("call")).drop("call")
