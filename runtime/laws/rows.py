@@ -103,7 +103,24 @@ _HEAD_TOLD = (
 _CALLS_TOLD = f"""SELECT x.* FROM {_CALLS} CROSS JOIN LATERAL (SELECT {", ".join(_says("calls", "c"))} UNION ALL
 SELECT y.* FROM {_LEGS} CROSS JOIN LATERAL (SELECT {", ".join(_says("legs", "l", call_sid="c"))} UNION ALL
 {_told(_listed("l.segments", "s", _SEGMENT), *_says("segments", "s", call_sid="c", leg="l"))}) y) x"""
+# Of a charge the document names the lines of its working, and says why only where there is no amount.
+_CHARGE = {
+    "call_sid": "text", "leg": "text", "plan": "text", "version": "text", "rule": "int4", "amount_minor": "int8", "tax_minor": "int8",
+    "currency": "text", "working": "jsonb", "unrated": "text",
+}  # fmt: skip
+_LINES = """coalesce((SELECT jsonb_agg(jsonb_build_array(w ->> 'what', w ->> 'exact') ORDER BY n)
+FROM jsonb_array_elements(q.working) WITH ORDINALITY x (w, n)), '[]')"""
+_SAME = [name for name in _CHARGE if name not in ("currency", "working", "unrated")]
+_CHARGES_KEPT = of(
+    "charges", "t.journey_id", "'charges'", "t.call_sid || ' ' || t.leg",
+    _row(*(f"t.{name}" for name in _SAME), "nullif(t.currency, '')", "t.working::jsonb", "t.why"), "1", "0",
+)  # fmt: skip
+_CHARGES_TOLD = _told(
+    _listed("j.told -> 'charges'", "q", _CHARGE),
+    "'charges'", "q.call_sid || ' ' || q.leg", _row(*(f"q.{name}" for name in _SAME), "q.currency", _LINES, "coalesce(q.unrated, '')"),
+)  # fmt: skip
 _OTHERS_TOLD = [
+    _CHARGES_TOLD,
     _told(_listed("j.told -> 'queue_visits'", "v", _VISIT), *_says("queue_visits", "v")),
     _told(_listed("j.told -> 'menu_path'", "m", _STEP), *_says("menu_steps", "m")),
 ]
@@ -112,7 +129,7 @@ STORY = Asked(
     ("journey_id", "of", "row", "digest"),
     journeys("j.journey_id", "'journeys' AS of", "'' AS row", f"{_own('j', 'j', 'j.anomalies', 'j.queue', 'j.menu')} AS digest", "1 AS l",
              "0 AS r")
-    + " UNION ALL " + " UNION ALL ".join(map(_kept, TOLD))
+    + " UNION ALL " + " UNION ALL ".join([*map(_kept, TOLD), _CHARGES_KEPT])
     + f" UNION ALL SELECT j.journey_id, x.of, x.row, x.digest, 0, 1 FROM ({_DOCUMENTS}) j CROSS JOIN LATERAL ("
     + " UNION ALL ".join([_HEAD_TOLD, _CALLS_TOLD, *_OTHERS_TOLD])
     + ") x (of, row, digest)",
@@ -121,7 +138,12 @@ STORY = Asked(
 
 # ---------------------------------------------------------------- belonging to a journey
 
-_WHEN = {"legs": "cohort_at", "segments": "cohort_at", "queue_visits": "entered_at"}  # what metrics read, and what finds it
+_WHEN = {
+    "legs": "cohort_at",
+    "segments": "cohort_at",
+    "queue_visits": "entered_at",
+    "charges": "started_at",
+}  # what metrics read, and what finds it
 
 
 # An id that was only named (by a link that is none) has an address without a journey; one that is tied to a large journey has it before
@@ -147,7 +169,7 @@ def _belonging(table: str) -> str:
 
 BELONG = Asked(
     ("of", "journey_id"),
-    " UNION ALL ".join(map(_belonging, ("calls", "legs", "segments", "queue_visits", "menu_steps", "labels", "call_index"))),
+    " UNION ALL ".join(map(_belonging, ("calls", "legs", "segments", "queue_visits", "menu_steps", "charges", "labels", "call_index"))),
 )
 
 

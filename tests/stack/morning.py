@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from projecting import Bench, delivery, story
+from projecting import Bench, delivery, priced, story
 
 from calls.clock import rfc3339
 from tests.given import NOON, SECOND
@@ -99,6 +99,7 @@ def reported(text: str) -> Iterator[Any]:
 def projected(database_url: str) -> Bench:
     """Two tenants: the morning, and another one's single call."""
     made = Bench(database_url)
+    priced(made)
     other = {"type": "call.started", "call_sid": "other-1", "direction": "inbound", "occurred_at": rfc3339(NOON)}
     made.project([*story(MORNING), *reported(STATES), delivery(json.dumps(other).encode(), tenant="other", account="rival")], batches=3)
     return made
