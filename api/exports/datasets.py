@@ -105,6 +105,34 @@ _WITHIN = {f"{name}_{edge}": f"{name}_within_{edge}s" for name in WITHIN for edg
 _QUEUES = {name: name for name in COUNTS} | {name: f"{name}_ms" for name in LENGTHS} | _WITHIN
 _AGENTS = {name: f"{name}_ms" for name in SLOT_COLUMNS}
 
+_LATEST = (
+    "SELECT max(n.seq) FROM safiri.reconciliations n WHERE n.tenant = r.tenant AND n.account = r.account AND n.from_at = r.from_at "
+    "AND n.to_at = r.to_at"
+)
+_DIFFERENCES: dict[str, tuple[Kind, str]] = {
+    "reconciliation": ("text", "t.reconciliation"),
+    "account": ("text", "t.account"),
+    "from": ("time", "t.from_at"),
+    "to": ("time", "t.to_at"),
+    "n": ("whole", "t.n"),
+    "cause": ("text", "t.cause"),
+    "amount_minor": ("whole", "t.amount_minor"),
+    "at": ("time", "t.at"),
+    "call_sid": ("text", "t.call_sid"),
+    "content": ("json", "t.content::jsonb"),
+}
+
+
+def _differences() -> Dataset:
+    """Of the latest result of each account and period. What has no time of its own counts from the begin of its period."""
+    source = (
+        "(SELECT d.*, r.account, r.from_at, r.to_at, coalesce(d.at, r.from_at) AS moment FROM safiri.reconciliations r "
+        f"JOIN safiri.differences d ON d.tenant = r.tenant AND d.reconciliation = r.id WHERE r.seq = ({_LATEST})) t"
+    )
+    columns = tuple(Column(name, kind, sql) for name, (kind, sql) in _DIFFERENCES.items())
+    return Dataset("differences", source, columns, "t.moment", ("t.moment", "t.reconciliation", "t.n"))
+
+
 DATASETS: dict[str, Dataset] = {
     one.name: one
     for one in (
@@ -115,6 +143,7 @@ DATASETS: dict[str, Dataset] = {
         _of_journeys(queue_visits.TABLE),
         _of_journeys(menu_steps.TABLE),
         _charges(),
+        _differences(),
         _of_agents(agent_intervals.TABLE, "t.started_at"),
         _of_agents(agent_states.TABLE, "t.at"),
         _slots("queue_interval_15m", queue_slots.TABLE, of="queue", amounts=_QUEUES),

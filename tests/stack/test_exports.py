@@ -31,8 +31,11 @@ from api.exports.download import MOST, Download, Exports
 from api.exports.export import Export, Stopped
 from api.exports.formats import CSV, FORMATS
 from api.exports.statements import Asked
+from api.money import reconciling
+from api.money.periods import Period
 from calls.clock import rfc3339
 from runtime.problems import Retry
+from runtime.settings import Account, Settings
 
 SECOND = 1_000_000
 NASTY = [
@@ -81,6 +84,8 @@ def bench(database_url: str) -> Iterator[Bench]:
     made.project([*story(CALL), *visit("rival", "secret", NOON, tenant="other")])
     made.project([one for agent in ("amina", NASTY[0]) for one in states(agent, (-5, "available"), (30, "paused"), (70, "offline"))])
     made.project([one for n, queue in enumerate(NASTY) for one in visit(f"nasty-{n}", queue, NOON + (600 + n) * SECOND)])
+    settings = Settings(accounts={"acme": Account(provider="neutral", rate_plan="acme-ke")})
+    reconciling.run(database_url, settings, "default", period=Period("acme", NOON - 3600 * SECOND, NOON + 3600 * SECOND))
     yield made
     made.close()
 

@@ -262,6 +262,16 @@ def page_cursor(office: Office, made: str) -> str:
     return str(office.get(f"/v1/reconciliations/{made}/differences", limit=1).json()["next_cursor"])
 
 
+def test_an_export_has_the_latest_result_of_each_period(office: Office) -> None:
+    found = office.run("month")
+    office.run("late")
+    rows = [json.loads(one) for one in office.get("/v1/exports/differences.ndjson").text.splitlines()]
+    mine = [one for one in rows if one["reconciliation"] == found["id"]]
+    assert [one["content"] for one in mine] == office.differences(found["id"], limit=500)
+    assert sum(one["amount_minor"] for one in mine) == found["theirs_minor"] - found["ours_minor"]
+    assert not [one for one in rows if one["account"] == "late"]  # its first result had two, its last has none
+
+
 def test_each_tenant_has_its_own(office: Office) -> None:
     told = clean(1, "rival")
     office.bench.project([*events(told, "rival"), *theirs(told, "rival")])
