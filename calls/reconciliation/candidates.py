@@ -63,7 +63,7 @@ def _cells(legs: pl.DataFrame, records: pl.DataFrame, apart_us: int) -> tuple[pl
 
 def _cell(at: pl.Expr, apart_us: int) -> pl.Expr:
     """A number that equal ones share; what shares it by chance is told apart by `candidates`."""
-    return pl.col("key") + (at // (2 * apart_us)).cast(pl.UInt64) * _OTHER
+    return pl.col("key") + (at // (2 * apart_us)).reinterpret(signed=False) * _OTHER
 
 
 def _counts(legs: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:

@@ -19,41 +19,61 @@ def with_roots(legs: pl.DataFrame, own: pl.Series) -> pl.DataFrame:
 
 
 def sibling_links(legs: pl.DataFrame, records: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """Calls that nothing found, linked to the call of their journey whose record or ledger lines cover both.
+    """Calls that nothing found, and such as have a record but no ledger line, linked to what covers them in their journey.
 
-    These do where the record is as long as both calls together and its own call is not, or where they cost what all of them cost.
+    A record does where it is as long as both calls together and its own call is not, or where it costs what its call and all that have
+    nothing cost; ledger lines do where they cost what their call and all without lines cost.
     """
-    loose = legs.filter(~pl.col("held")).join(legs.filter("held"), on="node", how="anti")
-    legs = legs.join(loose, on="journey_id", how="semi")
-    calls = legs.group_by("node").agg(
-        pl.col("journey_id").first(), pl.col("held").any(), start=pl.col("started_at").min(), end=pl.col("ended_at").max(),
-        ours=pl.col("amount_minor").sum(),
-    )  # fmt: skip
-    held = calls.filter("held").join(_records(records, calls), on="node", how="left").join(_lines(lines, calls), on="node", how="left")
-    loose = calls.filter(~pl.col("held")).with_columns(all=pl.col("ours").sum().over("journey_id"))
-    both = loose.join(held, on="journey_id", suffix="_held").filter(_spans() | _costs())
-    return both.group_by("node").agg(b=pl.col("node_held").min()).select(a="node", b="b")
+    calls = _calls(_around(legs, records, lines))
+    records, lines = (rows.join(calls, on="node", how="semi") for rows in (records, lines))
+    calls = calls.join(_of_records(records), on="node", how="left").join(_of_lines(lines), on="node", how="left")
+    unbilled = pl.col("debited").is_null()
+    bare = unbilled & pl.col("recorded").is_null()
+    held = calls.filter(~bare).select(pl.all().name.suffix("_held"))
+    lacking = calls.with_columns(bare=bare, all_bare=pl.col("ours").filter(bare).sum().over("journey_id"))
+    lacking = lacking.with_columns(all_unbilled=pl.col("ours").filter(unbilled).sum().over("journey_id")).filter(unbilled)
+    both = lacking.join(held, left_on="journey_id", right_on="journey_id_held").filter(pl.col("node") != pl.col("node_held"))
+    covered = (pl.col("bare") & (_spans() | _costs("recorded", "all_bare"))) | _costs("debited", "all_unbilled")
+    return both.filter(covered.fill_null(value=False)).group_by("node").agg(b=pl.col("node_held").min()).rename({"node": "a"})
 
 
-def _records(records: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+def _around(legs: pl.DataFrame, records: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """All legs of journeys where one lacks a record, or a line that it should have."""
+    lacking = legs.filter(~_in(records)) if lines.is_empty() else legs.filter(~_in(lines), ~_in(records) | _costly())
+    return legs.join(lacking, on="journey_id", how="semi")
+
+
+def _in(rows: pl.DataFrame) -> pl.Expr:
+    return pl.col("node").is_in(rows["node"].unique().implode())
+
+
+def _costly() -> pl.Expr:
+    return pl.col("amount_minor").fill_null(0) != 0
+
+
+def _calls(legs: pl.DataFrame) -> pl.DataFrame:
+    start, end, ours = pl.col("started_at").min(), pl.col("ended_at").max(), pl.col("amount_minor").sum()
+    return legs.group_by("node").agg(pl.col("journey_id").min(), start=start, end=end, ours=ours)
+
+
+def _of_records(records: pl.DataFrame) -> pl.DataFrame:
+    """`length` in ms of the longest, `recorded`: what all cost."""
     length = pl.coalesce((pl.col("ended_at") - pl.col("started_at")) // 1000, "duration_ms")
-    near = records.join(calls, on="node", how="semi").with_columns(length=length)
-    return near.group_by("node").agg(pl.col("length").max(), recorded=pl.col("amount_minor").sum())
+    return records.group_by("node").agg(length=length.max(), recorded=pl.col("amount_minor").sum())
 
 
-def _lines(lines: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
-    return lines.join(calls, on="node", how="semi").group_by("node").agg(debited=pl.col("amount_minor").sum())
+def _of_lines(lines: pl.DataFrame) -> pl.DataFrame:
+    return lines.group_by("node").agg(debited=pl.col("amount_minor").sum())
 
 
 def _spans() -> pl.Expr:
     alone = pl.col("end_held") - pl.col("start_held")
     both = pl.max_horizontal("end", "end_held") - pl.min_horizontal("start", "start_held")
-    return ((pl.col("length") - both // 1000).abs() <= SPANS_MS) & (both - alone > SPANS_MS * 1000)
+    return ((pl.col("length_held") - both // 1000).abs() <= SPANS_MS) & (both - alone > SPANS_MS * 1000)
 
 
-def _costs() -> pl.Expr:
-    every = pl.col("all") + pl.col("ours_held")
-    return (pl.col("ours") != 0) & ((pl.col("recorded") == every) | (pl.col("debited") == every)).fill_null(value=False)
+def _costs(theirs: str, others: str) -> pl.Expr:
+    return (pl.col("ours") != 0) & (pl.col(f"{theirs}_held") == pl.col("ours_held") + pl.col(others))
 
 
 def connected(links: pl.DataFrame) -> pl.DataFrame:

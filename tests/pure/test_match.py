@@ -128,6 +128,11 @@ def test_what_is_not_said_contradicts_nothing() -> None:
     assert said([leg("c1", talk=None)], [record("r1", long=None)]) == ["c1 r1 close"]
 
 
+def test_a_time_before_1970_is_a_time() -> None:
+    ours, records = [leg("c1", started_at=-S)], [record("r1", started_at=1), record("r2", started_at=-(2**60))]
+    assert said(ours, records) == ["c1 r1 close", "r2 -"]
+
+
 def test_the_cheapest_of_all_and_then_the_smallest_ids() -> None:
     ours = [leg("c1", 0), leg("c2", 10), leg("c3", 20)]
     assert said(ours, [record("r1", 12), record("r2", 20), record("r3", 1)]) == ["c1 r3 close", "c2 r1 close", "c3 r2 close"]
@@ -154,6 +159,14 @@ def test_a_call_of_the_same_journey_shares_a_record_that_covers_both() -> None:
     assert said(ours, [record("c1", 0, 60, amount_minor=600)]) == ["c1 c1 c2 call_id", "c3 -"]
     assert said(ours, [record("c1", 0, 60)], [line("e1", "c1", amount_minor=600)]) == ["c1 c1 c2 e1 call_id", "c3 -"]
     assert said(ours, [record("c1", 0, 60)]) == ["c1 c1 call_id", "c2 -", "c3 -"]
+
+
+def test_a_line_that_pays_for_calls_with_records_of_their_own() -> None:
+    ours = [leg("c1"), leg("c1", leg="agent-1"), leg("c2", 100), leg("c2", leg="agent-2")]
+    records = [record("c1"), record("agent-1"), record("c2", 100), record("agent-2")]
+    assert said(ours, records, [line("e1", "c1", amount_minor=600), line("e2", "c2")]) == [
+        "agent-1 c1 c1 c1/agent-1 e1 call_id", "c2 c2 e2 call_id", "agent-2 c2/agent-2 call_id",
+    ]  # fmt: skip
 
 
 def test_a_dropped_record_of_a_consultation_stays_missing() -> None:
@@ -303,7 +316,7 @@ def test_every_row_is_in_one_unit_whatever_the_order(ours: Rows, records: Rows, 
     again = match(sides(*shuffled))
     assert told(again) == told(found)
     assert again.by.equals(found.by) and again.clock_offset_ms == found.clock_offset_ms
-    by_call = found.ledger.filter(pl.col("call_id").is_not_null()).group_by("call_id").agg(pl.col("unit").n_unique())
-    assert by_call["unit"].to_list() == [1] * by_call.height
-    known = found.records.filter(pl.col("call_id").is_not_null()).group_by("call_id").agg(pl.col("unit").n_unique())
-    assert known["unit"].to_list() == [1] * known.height
+    one = (
+        pl.concat([frame.select("call_id", "unit") for frame in (found.records, found.ledger)]).drop_nulls().group_by("call_id").n_unique()
+    )
+    assert one["unit"].to_list() == [1] * one.height
