@@ -1,4 +1,4 @@
-"""`safiri serve worker`: what nobody asks for. Ends that are presumed, the call centre's dispatch, the outbox. Any number may run."""
+"""`safiri serve worker`: what nobody asks for. Presumed ends, the call centre's dispatch, the outbox, polls. Any number may run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 
 from desk.outbox import Relay
 from desk.worker import Worker
+from ingest.polls import Polls
 from projections.worker import presume
 from runtime.addresses import find
 from runtime.loops import fast_loop
@@ -39,6 +40,7 @@ async def _run(settings: Settings) -> None:
     tasks = [
         asyncio.create_task(worker.run(), name="desk"),
         asyncio.create_task(presume(settings, addresses["database"], lambda: relay.publisher), name="presumed ends"),
+        asyncio.create_task(Polls(settings, addresses["database"], lambda: relay.publisher).run(), name="polls"),
     ]
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -13,6 +13,7 @@ from calls.clock import Micros, rfc3339
 from calls.envelope import Envelope, body_fields, digest
 from calls.masking import mask
 from calls.own import receipt_of
+from calls.providers.reading import word_of
 from calls.statements import written
 from calls.statements.columns import Header, understand
 from calls.statements.identity import Identities
@@ -24,6 +25,8 @@ from calls.statements.written import Fields
 OVERLAP: Micros = 30 * 60_000_000  # rows so much older than what is known are read again: a call's cost may come after its end
 FIRST: Micros = 35 * 86_400_000_000  # how far the first walk goes back
 LONGEST_CALL: Micros = 86_400_000_000  # a call that runs for longer holds nobody up
+
+_OVER = frozenset({"completed", "failed", "noanswer", "busy", "canceled", "cancelled", "rejected"})
 
 
 class Whose(msgspec.Struct, frozen=True):
@@ -95,7 +98,7 @@ def _seen(whose: Whose, kind: LineKind, fields: Fields) -> Seen:
         line = parse(kind, fields, row_id="", zone=whose.zone, country=whose.country)
     except ValueError:
         return Seen(None, running=False)
-    return Seen(line.at, running=kind == "call_record" and line.ended_at is None)
+    return Seen(line.at, running=kind == "call_record" and line.ended_at is None and word_of(line.status) not in _OVER)
 
 
 def stats(fields: Fields, *, row_id: str, at: Micros) -> Line:
