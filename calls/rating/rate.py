@@ -20,6 +20,8 @@ from calls.rating.compiled import IntegerRule, IntegerStep, Rules, compiled, rou
 from calls.rating.terms import Plan, Rounding, Version
 
 _compiled = lru_cache(maxsize=256)(compiled)
+_MOST_HELD = 64
+_held: dict[int, tuple[Plan, dict[str, Rules]]] = {}  # by identity: the plan is held too, so nothing else has its id
 Group = tuple[str, str, Rounding]  # call, version, mode
 Run = tuple[IntegerRule, IntegerStep, int, Micros]  # increments of one step, one after the other: how many, the first when
 
@@ -43,7 +45,7 @@ def rate(plan: Plan, legs: Sequence[RatedLeg], *, zone: str = "UTC") -> list[Cha
     Legs of one call belong into one list where a rule rounds by call. Raises Faults where a leg has no time and a rule asks for it.
     """
     there = ZoneInfo(plan.timezone or zone)
-    by_version = {version.version: _compiled(version) for version in plan.versions}
+    by_version = _rules_of(plan)
     only = by_version[plan.versions[0].version] if len(plan.versions) == 1 else None
     found: list[_Priced | None] = []
     for place, leg in enumerate(legs):
@@ -58,6 +60,17 @@ def rate(plan: Plan, legs: Sequence[RatedLeg], *, zone: str = "UTC") -> list[Cha
         charge.unrated(plan, leg, asked_first(plan.versions, leg)) if one is None else _charge(plan, one, amount)
         for one, amount, leg in zip(found, amounts, legs, strict=True)
     ]
+
+
+def _rules_of(plan: Plan) -> dict[str, Rules]:
+    """Its versions' rules by their names. The very same plan is asked for call after call, and to hash one of many prices takes longer
+    than to rate a call."""
+    held = _held.get(id(plan))
+    if held is None or held[0] is not plan:
+        if len(_held) >= _MOST_HELD:
+            _held.clear()
+        held = _held[id(plan)] = (plan, {version.version: _compiled(version) for version in plan.versions})
+    return held[1]
 
 
 def _simple(version: Version, leg: RatedLeg) -> bool:
