@@ -41,7 +41,8 @@ def match(sides: Sides) -> Matched:
     alone = _alone(strangers, first=legs.height + records.height)
     lines = pl.concat([_rooted(lines, legs), known, _rooted(asked, legs), alone])
     to = connected(pl.concat([links, _doubled_apart(records, ids), sibling_links(legs, records, lines)]))
-    nodes = Nodes(moved(legs, to), moved(records, to), moved(lines, to))
+    placed = (legs.select("l", "node", "place"), records.select("node", "place", "by"), lines.select("node", "place"))
+    nodes = Nodes(*(moved(rows, to) for rows in placed))
     return numbered_units(sides, nodes, pairs, clock)
 
 
