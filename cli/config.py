@@ -8,6 +8,7 @@ import click
 
 from cli.options import as_json, common
 from runtime.flows import flows_of
+from runtime.plans import to_be_posted
 from runtime.settings import Settings
 
 
@@ -20,15 +21,17 @@ def command() -> None:
 @as_json
 @common
 def check(settings: Settings, as_json: bool) -> None:
-    """Exit 0 where the configuration holds; 2 and the field where it does not. Warnings are said and stop nothing."""
+    """Exit 0 where the configuration holds; 2 and the field where it does not. Warnings and notes are said and stop nothing."""
     flows = sorted(flows_of(settings))
     if as_json:
         file = str(settings.config_path) if settings.config_path else None
         told = {"file": file, "accounts": sorted(settings.accounts), "flows": flows, "warnings": settings.warnings}
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(told | {"notes": to_be_posted(settings.accounts)}, indent=2))
         return
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)
+    for note in to_be_posted(settings.accounts):
+        click.echo(f"note: {note}", err=True)
     accounts = ", ".join(sorted(settings.accounts)) or "none"
     walked = f"; flows: {', '.join(flows)}" if flows else ""
     click.echo(f"ok: {settings.config_path or 'no safiri.toml, defaults only'}; accounts: {accounts}{walked}")

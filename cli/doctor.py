@@ -15,6 +15,7 @@ import click
 from cli.options import as_json, places, settings_of
 from runtime import addresses
 from runtime.embedded import jars, java, postgres, spawn
+from runtime.plans import to_be_posted
 from runtime.problems import Missing, Refused, Retry
 from runtime.settings import Settings
 
@@ -79,6 +80,8 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         yield Finding("configuration", "note", "no safiri.toml: defaults only; name one with --config or SAFIRI_CONFIG")
     for warning in settings.warnings:
         yield Finding("configuration", "note", warning)
+    for note in to_be_posted(settings.accounts):
+        yield Finding("configuration", "note", note)
 
 
 def _data_dir(path: Path) -> Iterator[Finding]:
@@ -141,7 +144,7 @@ def _stack(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("stack", "ok", f"runs at {found['http']}" + (f", process {found['pid']}" if found["pid"] else ", addresses configured"))
     if found["database"]:
-        yield from _answering("postgres", lambda: _postgres(found["database"]))
+        yield from _answering("postgres", lambda: _postgres(found["database"], settings))
     if found["kafka"]:
         yield from _answering("kafka", lambda: _kafka(found["kafka"]))
 
@@ -153,14 +156,16 @@ def _answering(name: str, ask: Callable[[], list[Finding]]) -> Iterator[Finding]
         yield Finding(name, "wrong", f"{away}; its log is in the data directory's logs/, if it runs here")
 
 
-def _postgres(url: str) -> list[Finding]:
+def _postgres(url: str, settings: Settings) -> list[Finding]:
     from runtime.postgres import AWAY, connect
 
     try:
         with connect(url, name="doctor") as connection:
             version = _one(connection, "SHOW server_version")
             size = _one(connection, "SELECT pg_size_pretty(pg_database_size(current_database()))")
-            return [Finding("postgres", "ok", f"answers, PostgreSQL {version}, {size}"), _schema(connection)]
+            schema = _schema(connection)
+            polls = _polls(connection, settings) if schema.state == "ok" else []
+            return [Finding("postgres", "ok", f"answers, PostgreSQL {version}, {size}"), schema, *polls]
     except AWAY as error:  # it went while we asked
         raise Retry(f"Postgres ended the connection: {type(error).__name__}") from error
 
@@ -176,6 +181,20 @@ def _schema(connection: Any) -> Finding:
     if there == wanted:
         return Finding("schema", "ok", f"version {there}")
     return Finding("schema", "wrong", f"version {there or 'none'}, this program needs {wanted}: run `safiri migrate`")
+
+
+def _polls(connection: Any, settings: Settings) -> list[Finding]:
+    """One line an account whose last poll failed, else one for all."""
+    polled = {(account.tenant, name): account for name, account in settings.accounts.items() if account.poll_every_s}
+    asked = "SELECT tenant, account, string_agg(failed, '; ' ORDER BY what), min(polled_at) FROM safiri.polls GROUP BY 1, 2 ORDER BY 1, 2"
+    found = [(name, failed, at) for tenant, name, failed, at in connection.execute(asked).fetchall() if (tenant, name) in polled]
+    failing = [
+        Finding(f"polls of {name}", "wrong", f"{failed} (last tried {at:%Y-%m-%d %H:%M} UTC)") for name, failed, at in found if failed
+    ]
+    if failing or not polled:
+        return failing
+    never = len(polled) - len(found)
+    return [Finding("polls", "note" if never else "ok", f"{len(polled)} accounts" + (f", {never} not polled yet" if never else ""))]
 
 
 def _one(connection: Any, query: str) -> Any:

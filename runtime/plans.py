@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,7 @@ from calls.faults import Faults
 from calls.rating.plan import parse
 from calls.rating.terms import Plan
 from runtime.problems import Refused, refusal
+from runtime.settings import Account
 
 LARGEST = 4 << 20
 _SHIPPED = files("calls.rating") / "plans"
@@ -32,6 +34,16 @@ def plan_named(name: str) -> Plan:
     if name not in shipped():
         raise Refused(404, "Unknown plan", f"there is no plan {name[:64]!r}; there are {', '.join(shipped())}")
     return shipped()[name]
+
+
+def to_be_posted(accounts: Mapping[str, Account]) -> list[str]:
+    """What to know of accounts whose plan does not come with Safiri. It may well have been posted; these files do not tell."""
+    return [
+        f"accounts.{name}.rate_plan: {account.rate_plan[:64]!r} does not come with Safiri: until it is posted (POST /v1/rate-plans), its "
+        "legs are unrated"
+        for name, account in accounts.items()
+        if account.rate_plan and account.rate_plan not in shipped()
+    ]
 
 
 def plan_in(file: Path) -> Plan:

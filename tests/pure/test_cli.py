@@ -134,6 +134,14 @@ def test_configuration_is_checked_by_field(tmp_path: Path) -> None:
     assert "accounts.acme.provider" in bad.stderr
 
 
+def test_a_plan_that_does_not_come_with_safiri_is_a_note(tmp_path: Path) -> None:
+    file = tmp_path / "safiri.toml"
+    for plan, says in (("sautikit-ke", False), ("mine-ke", True)):
+        file.write_text(f'[accounts.acme]\nprovider = "neutral"\nrate_plan = "{plan}"\n')
+        done = run("config", "check", "--config", str(file))
+        assert (done.returncode, "note: accounts.acme.rate_plan: 'mine-ke'" in done.stderr) == (0, says)
+
+
 def test_what_needs_a_running_stack_exits_3_without_one(tmp_path: Path) -> None:
     done = run("url", "http", "--data-dir", str(tmp_path))
     assert (done.returncode, done.stdout) == (3, "")
