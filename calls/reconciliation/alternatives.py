@@ -42,11 +42,10 @@ class Priced(msgspec.Struct, frozen=True):
     stated: Mapping[int, Fraction]
 
 
-def alternatives(priced: Priced) -> Iterator[Alternative]:
-    """The first that comes to an amount is its cause. One amount may come up several times."""
-    for cause, ways in _ORDER:
-        for amount_minor, what in ways(priced):
-            yield Alternative(cause, amount_minor, what)
+def of_cause(cause: Cause, priced: Priced) -> Iterator[Alternative]:
+    """Those of one cause. One amount may come up several times: the first says how."""
+    for amount_minor, what in _WAYS[cause](priced):
+        yield Alternative(cause, amount_minor, what)
 
 
 def _versions(priced: Priced) -> _Found:
@@ -91,9 +90,17 @@ def _increments(priced: Priced) -> _Found:
 def _roundings(priced: Priced) -> _Found:
     for mode in ROUNDINGS:
         yield from _all_twisted(priced, Twist(rounding=mode), f"rounded {mode}")
-    for grain in GRAINS:
+    for grain in _other_grains(priced):
         for mode in ROUNDINGS:
             yield from _all_twisted(priced, Twist(rounding=mode, grain=grain), f"rounded {mode}, {_BY_GRAIN[grain]}")
+
+
+def _other_grains(priced: Priced) -> Sequence[Grain]:
+    """A single leg is its call."""
+    if len(priced.legs) > 1 or not priced.charges:
+        return GRAINS
+    rule = priced.tariff.rule(0, priced.charges[0])
+    return ("leg",) if rule is not None and rule.grain == "increment" else ("increment",)
 
 
 def _taxes(priced: Priced) -> _Found:
@@ -155,11 +162,12 @@ def _twisted(priced: Priced, twists: Sequence[Twist | None], what: str) -> _Foun
         yield total(charges), what
 
 
-_ORDER: tuple[tuple[Cause, Callable[[Priced], _Found]], ...] = (
-    ("rate_version", _versions),
-    ("rate_value", _stated_rates),
-    ("increment_rule", _increments),
-    ("rounding_mode", _roundings),
-    ("tax_basis", _taxes),
-    ("currency_unit", _units),
-)
+_WAYS: dict[Cause, Callable[[Priced], _Found]] = {
+    "rate_version": _versions,
+    "rate_value": _stated_rates,
+    "increment_rule": _increments,
+    "rounding_mode": _roundings,
+    "tax_basis": _taxes,
+    "currency_unit": _units,
+}
+TRIED: tuple[Cause, ...] = tuple(_WAYS)  # in this order: of two that come to one amount, the first is the cause

@@ -27,7 +27,7 @@ def explain(unit: Unit, *, plans: Mapping[str, Plan], zone: str, by_records: boo
     if not unit.legs and not unit.records and all(entry.call_id is None for entry in unit.entries):
         return [] if by_records else non_calls.differences(unit.entries)
     rows = Rows(unit, by_records=by_records)
-    aside = () if by_records else tuple(entry for entry in unit.entries if non_calls.is_charge(entry))
+    aside = () if by_records else non_calls.beside_calls(unit)
     for row in non_calls.differences(aside):
         rows.take(row)
     lines = rows.lines(without=aside)

@@ -8,15 +8,15 @@ from fractions import Fraction
 from calls.reconciliation.sides import Cause, Difference, Entry, Unit
 
 _TOP_UP = re.compile(
-    r"top[\s_-]?up|deposit|m[\s_-]?pesa|airtel[\s_-]money|payment|\bpaid\b|recharge|reload|fund(?:s|ed|ing)\b|bank[\s_-]transfer"
-    r"|credit[\s_-]purchase|purchase[\s_-]of[\s_-]credit|wallet[\s_-]credit|\bbonus\b|\bvoucher\b"
+    r"top[\s_-]?up|deposit|m[\s_-]?pesa|mobile[\s_-]money|airtel[\s_-]money|pay[\s_-]?bill|payment|\bpaid\b|recharge|reload|airtime"
+    r"|fund(?:s|ed|ing)\b|bank[\s_-]transfer|credit[\s_-]purchase|purchase[\s_-]of[\s_-]credit|wallet[\s_-]credit|\bbonus\b|\bvoucher\b"
 )
-_CHARGE = re.compile(
-    r"\brent(?:al)?s?\b|storage|subscri|month(?:ly)?\b|annual|yearly|\bsms\b|\bmessages?\b|whatsapp|\bussd\b|transcri|licen[cs]e"
-    r"|maintenance|\bseats?\b|porting"
+_SURELY = re.compile(r"\brent(?:al)?s?\b|storage|subscri|\bsms\b|transcri|whatsapp|\bussd\b")
+_PERHAPS = re.compile(  # what a line about calls may say as well
+    r"\bnumbers?\b|\bdids?\b|set[\s_-]?up|\bvat\b|\btax\b|\bexcise\b|recordings?\b|\bfees?\b|month(?:ly)?\b|annual|yearly|messages?\b"
+    r"|licen[cs]e|maintenance|\bseats?\b|porting"
 )
-_PERHAPS = re.compile(r"\bnumbers?\b|\bdids?\b|set[\s_-]?up|\bvat\b|\btax\b|\bexcise\b|record(?:ing|ings)\b|\bfees?\b|\bline\b")
-_CALL = re.compile(r"\bcalls?\b|voice|outbound|inbound|minutes?\b|talk")
+_CALL = re.compile(r"\bcalls?\b|voice|minutes?\b|talk")
 _BACK = re.compile(r"refund|revers|charge[\s_-]?back|credit[\s_-]note|cancel|given back|void")
 _SAYS_NOTHING = re.compile(r"credit|debit|\bcr\b|\bdr\b|entry|transaction|[\W\d_]+")
 
@@ -40,14 +40,19 @@ def cause_of(entry: Entry) -> Cause:
     return "top_up" if nothing and entry.amount_minor < 0 else "unexplained"
 
 
-def is_charge(entry: Entry) -> bool:
-    """Whether a line that names a call is nevertheless for something else, such as storing its recording."""
-    return any(_CHARGE.search(_words(said)) is not None for said in (entry.entry_type, entry.description))
+def beside_calls(unit: Unit) -> tuple[Entry, ...]:
+    """Lines that name the unit's call and are surely for something else, such as storing its recording.
+
+    None where we charge for the call and that would leave no line for it: then such words are how these lines speak of calls.
+    """
+    found = tuple(entry for entry in unit.entries if any(_SURELY.search(_words(said)) for said in (entry.entry_type, entry.description)))
+    all_of_them = len(found) == len(unit.entries) and any(leg.amount_minor for leg in unit.legs)
+    return () if all_of_them else found
 
 
 def _said(text: str, whole: str, amount_minor: int) -> Cause | None:
     topped = _TOP_UP.search(text) is not None
-    charged = _CHARGE.search(text) is not None or (_PERHAPS.search(text) is not None and _CALL.search(whole) is None)
+    charged = _SURELY.search(text) is not None or (_PERHAPS.search(text) is not None and _CALL.search(whole) is None)
     if topped and charged:
         into_wallet = (amount_minor < 0) is (_BACK.search(whole) is None)
         return "top_up" if into_wallet else "non_call_charge"

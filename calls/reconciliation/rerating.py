@@ -52,9 +52,9 @@ class Tariff(msgspec.Struct, frozen=True):
             plan = self.plans.get(name)
             if plan is None:
                 return None
-            other = None if twist is None else _twisted(_Same(plan), version, twist)
+            other = None if twist is None else _twisted(Same(plan), version, twist)
             changed = changed or other is not None
-            rated = _rated(other or _twisted(_Same(plan), version, _AS_IT_IS) or plan, [legs[place] for place in places], self.zone)
+            rated = _rated(other or _twisted(Same(plan), version, _AS_IT_IS) or plan, [legs[place] for place in places], self.zone)
             found.update(zip(places, rated, strict=True))
         return [self._covered(place, legs[place], found[place]) for place in sorted(found)] if changed else None
 
@@ -93,7 +93,7 @@ def rate_of(text: str | None) -> Fraction | None:
 _AS_IT_IS = Twist()
 
 
-class _Same:
+class Same:
     """A plan known by being that very object: its rules are many, and are not compared on every question."""
 
     __slots__ = ("plan",)
@@ -105,11 +105,11 @@ class _Same:
         return id(self.plan)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.plan is self.plan
+        return isinstance(other, Same) and other.plan is self.plan
 
 
 @lru_cache(maxsize=4096)
-def _twisted(same: _Same, version: str | None, twist: Twist) -> Plan | None:
+def _twisted(same: Same, version: str | None, twist: Twist) -> Plan | None:
     """The plan with that version alone, always in force, its rules changed; None where that is what they are already."""
     plan = same.plan
     one = next((one for one in plan.versions if one.version == (twist.version or version)), None)

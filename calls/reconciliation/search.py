@@ -8,8 +8,8 @@ from fractions import Fraction
 import msgspec
 
 from calls.rating.charge import Charge, RatedLeg, seconds
-from calls.reconciliation import evidence
-from calls.reconciliation.alternatives import Priced, alternatives
+from calls.reconciliation import evidence, remembered
+from calls.reconciliation.alternatives import Priced
 from calls.reconciliation.evidence import Fact
 from calls.reconciliation.rerating import Tariff, rate_of, total
 from calls.reconciliation.sides import Cause, OurLeg, Record
@@ -139,10 +139,8 @@ def _with_stated(tariff: Tariff, fact: Fact) -> Tariff:
 
 def _by_one_change(case: Case, at: _At, target: int) -> Step | None:
     priced = Priced(at.tariff, at.legs, at.charges, at.amount_minor, case.stated)
-    for one in alternatives(priced):
-        if one.amount_minor == target and target != at.amount_minor:
-            return _step(one.cause, at.amount_minor, target, at.said, f"the same {one.what}")
-    return None
+    one = None if target == at.amount_minor else remembered.first(priced, target)
+    return None if one is None else _step(one.cause, at.amount_minor, target, at.said, f"the same {one.what}")
 
 
 def _though_unanswered(case: Case, target: int) -> Step | None:

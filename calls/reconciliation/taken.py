@@ -64,11 +64,14 @@ def inside(lines: Sequence[Taken]) -> int:
 
 
 def pairs_off(lines: Sequence[Taken]) -> tuple[list[Taken], list[Taken]]:
-    """(what stands, what was given back with the giving back). A credit takes away the last debit of its amount before it."""
+    """(what stands, what was given back with the giving back). A credit takes away the last debit of its amount before it.
+
+    Given back in another period it takes nothing away in this one.
+    """
     standing = [line for line in lines if line.amount_minor >= 0]
     gone: list[Taken] = []
     for credit in (line for line in lines if line.amount_minor < 0):
-        equal = [line for line in standing if line.amount_minor == -credit.amount_minor]
+        equal = [line for line in standing if line.amount_minor == -credit.amount_minor and line.inside is credit.inside]
         found = next((line for line in reversed(equal) if line.at <= credit.at), equal[-1] if equal else None)
         if found is None:
             standing.append(credit)
