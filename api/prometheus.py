@@ -27,7 +27,7 @@ router = APIRouter(tags=["health"])
 WAIT_S = 1.5
 _KEPT = sa.text(
     "SELECT (SELECT count(*) FROM safiri.quarantine WHERE redriven_at IS NULL) AS quarantine, "
-    "(SELECT count(*) FROM safiri.broken) AS broken"
+    "(SELECT count(*) FROM safiri.broken) AS broken, (SELECT count(*) FROM safiri.polls WHERE failed IS NOT NULL) AS polls"
 )
 
 
@@ -81,6 +81,7 @@ class Watched(Collector):
         return [
             _gauge("safiri_quarantine", "Deliveries that could not be understood.", row.quarantine),
             _gauge("safiri_broken_journeys", "Calls whose fold failed: a bug of ours.", row.broken),
+            _gauge("safiri_failing_polls", "Polls of providers' REST whose last try failed.", row.polls),
         ]
 
     def _restarts(self) -> Metric:

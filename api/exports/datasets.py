@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from api.money.charged import charged
+from api.money.lines import latest
 from calls.agents import SLOT_COLUMNS
 from calls.metrics.slots import COUNTS, EDGES_S, LENGTHS, WITHIN
 from projections import (
@@ -27,6 +28,7 @@ from projections import (
     queue_slots,
     queue_visits,
     segments,
+    statement_lines,
 )
 
 Kind: TypeAlias = Literal["text", "whole", "flag", "time", "date", "texts", "json"]
@@ -82,6 +84,12 @@ def _charges() -> Dataset:
 def _of_agents(table: sa.Table, moment: str) -> Dataset:
     """Rows of an agent, and `from` and `to` of their own time."""
     return Dataset(str(table.name), f"{{schema}}.{table.name} t", _columns(table), moment, (moment, *_key(table)))
+
+
+def _statement_lines() -> Dataset:
+    """The version that stands of each line, and `from` and `to` of its own time."""
+    table, source = statement_lines.TABLE, f"{latest('{schema}')} t"
+    return Dataset(str(table.name), source, _columns(table), "t.at", ("t.at", *_key(table)))
 
 
 def _key(table: sa.Table) -> list[str]:
@@ -146,6 +154,7 @@ DATASETS: dict[str, Dataset] = {
         _differences(),
         _of_agents(agent_intervals.TABLE, "t.started_at"),
         _of_agents(agent_states.TABLE, "t.at"),
+        _statement_lines(),
         _slots("queue_interval_15m", queue_slots.TABLE, of="queue", amounts=_QUEUES),
         _slots("agent_interval_15m", agent_slots.TABLE, of="agent", amounts=_AGENTS),
     )
