@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -17,7 +18,7 @@ from calls.statements import values
 from calls.statements.columns import Column, Field, understand
 from calls.statements.line import Line, LineKind
 from calls.statements.units import PLAIN
-from calls.statements.values import BLANK, MONTH_FIRST, Amount
+from calls.statements.values import MONTH_FIRST, Amount
 
 Fields: TypeAlias = Mapping[str, str]
 CREDITS = frozenset({
@@ -29,17 +30,12 @@ DEBITS = frozenset({
 })  # fmt: skip
 MOVED = frozenset({"completed", "complete", "success", "successful", "settled", "posted", "ok"})
 _DIRECTIONS: dict[str, Direction] = {"in": "inbound", "i": "inbound", "out": "outbound", "o": "outbound"}
+TIMES: tuple[Field, ...] = ("at", "started_at", "answered_at", "ended_at", "updated_at")
 _DATES: dict[LineKind, tuple[Field, ...]] = {
     "call_record": ("started_at", "at", "answered_at", "ended_at"),
     "ledger": ("at", "ended_at", "started_at", "answered_at"),
     "balance": ("at", "updated_at", "started_at"),
 }
-
-
-class _Plan(msgspec.Struct, frozen=True):
-    """The columns of each field, the first to be asked first."""
-
-    of: dict[Field, tuple[Column, ...]]
 
 
 def parse(kind: LineKind, fields: Fields, *, row_id: str, zone: str, country: str, currency: str = "KES") -> Line:
@@ -50,56 +46,56 @@ def parse(kind: LineKind, fields: Fields, *, row_id: str, zone: str, country: st
     read = _Reader(_plan(tuple(fields)), fields, zone, country)
     said = read.said_currency()
     money = _money(kind, read, said or currency)
+    balance = read.amount("balance", said or currency)
     direction = read.direction()
     caller, called = _parties(read, direction)
-    balance = read.amount("balance", said or currency)
-    own = read.identifier("row") if kind == "call_record" else None
+    times = {field: read.moment(field) for field in TIMES if field in read.found}
+    if "clock" in read.found and not times.keys() - {"updated_at"}:
+        times["at"] = read.moment("clock")
+    started = times.get("started_at")
     return Line(
-        kind=kind, row_id=row_id, at=_date(kind, read), updated_at=read.moment("updated_at"),
-        call_id=read.identifier("call_id") or own, session_id=read.identifier("session_id"), client_request_id=_request_id(read),
+        kind=kind, row_id=row_id, at=_date(kind, times), updated_at=times.get("updated_at"),
+        call_id=read.identifier("call_id") or (read.identifier("row") if kind == "call_record" else None),
+        session_id=read.identifier("session_id"), client_request_id=_request_id(read),
         direction=direction, caller=caller, called=called,
-        started_at=_started(kind, read), answered_at=read.moment("answered_at"), ended_at=read.moment("ended_at"),
-        duration_ms=read.duration(), status=read.text("status"), amount_minor=money.minor if money else None,
-        rest_millicents=money.rest if money else 0, currency=_agreed(said, money, balance),
+        started_at=times.get("at") if started is None and kind == "call_record" else started,
+        answered_at=times.get("answered_at"), ended_at=times.get("ended_at"), duration_ms=read.duration(), status=read.text("status"),
+        amount_minor=money.minor if money else None, rest_millicents=money.rest if money else 0, currency=_agreed(said, money, balance),
         rate_per_minute=read.rate(said or currency), entry_type=read.text("entry_type"), description=read.text("description"),
         balance_minor=balance.minor if balance else None,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
-def _plan(names: tuple[str, ...]) -> _Plan:
-    found: dict[Field, list[Column]] = {}
+def _plan(names: tuple[str, ...]) -> tuple[Column, ...]:
+    """The columns that are understood, the first to be asked first."""
+    found: list[Column] = []
     for name in names:
-        try:
+        with suppress(ValueError):
             column = understand(name)
-        except ValueError:
-            continue
-        if column is not None:
-            found.setdefault(column.field, []).append(column)
-    return _Plan({field: tuple(sorted(columns, key=lambda one: (one.place, one.name))) for field, columns in found.items()})
+            found += [column] if column else []
+    return tuple(sorted(found, key=lambda one: (one.place, one.name)))
 
 
 class _Reader:
     """One line's values by field. Raises ValueError that names the column."""
 
-    __slots__ = ("country", "fields", "of", "zone")
+    __slots__ = ("columns", "country", "found", "zone")
 
-    def __init__(self, plan: _Plan, fields: Fields, zone: str, country: str) -> None:
-        self.of, self.fields, self.zone, self.country = plan.of, fields, zone, country
-
-    def found(self, field: Field) -> tuple[str, Column] | None:
-        for column in self.of.get(field, ()):
-            value = self.fields[column.name]
-            if value and value.lower() not in BLANK:
-                return value, column
-        return None
+    def __init__(self, columns: tuple[Column, ...], fields: Fields, zone: str, country: str) -> None:
+        self.columns, self.zone, self.country = columns, zone, country
+        self.found: dict[Field, tuple[str, Column]] = {}
+        for column in columns:
+            value = fields[column.name]
+            if column.field not in self.found and not values.is_blank(value):
+                self.found[column.field] = value, column
 
     def text(self, field: Field) -> str | None:
-        found = self.found(field)
+        found = self.found.get(field)
         return text(found[0]) if found else None
 
     def identifier(self, field: Field) -> str | None:
-        found = self.found(field)
+        found = self.found.get(field)
         if found is None:
             return None
         known = identifier(found[0])
@@ -114,14 +110,15 @@ class _Reader:
         return self._read("duration", lambda value, column: values.duration_ms(value, column.unit))
 
     def rate(self, currency: str) -> str | None:
-        return self._read("rate", lambda value, column: values.rate_per_minute(value, column.unit, currency=currency))
+        found = self.found.get("rate")
+        return values.rate_per_minute(found[0], found[1].unit, currency=currency) if found else None
 
     def moment(self, field: Field) -> Micros | None:
         return self._read(field, self._at)
 
     def direction(self) -> Direction | None:
         for field in ("direction", "entry_type"):
-            found = self.found(field)
+            found = self.found.get(field)
             known = direction_of(found[0]) or _DIRECTIONS.get(found[0].lower()) if found else None
             if known:
                 return known
@@ -132,11 +129,11 @@ class _Reader:
         return normalise(told, self.country) if told else None
 
     def said_currency(self) -> str | None:
-        found = self.found("currency")
+        found = self.found.get("currency")
         return values.currency(found[0], found[1].name) if found else None
 
     def _read(self, field: Field, how: Callable[[str, Column], values.Read]) -> values.Read | None:
-        found = self.found(field)
+        found = self.found.get(field)
         if found is None:
             return None
         try:
@@ -148,11 +145,11 @@ class _Reader:
         """A day in one column and its hour in another are one time."""
         unit = column.unit
         if values.is_clock(value):
-            day = next((self.fields[one.name] for one in self.of.get("at", ()) if one is not column), None)
-            if day is None:
+            day = self.found.get("at")
+            if day is None or day[1] is column:
                 raise ValueError(f"{value[:64]!r} is a time of day without its date")
-            value = f"{day} {value}"
-        elif column.field == "at" and ":" not in value and (clock := self.found("clock")) and values.is_clock(clock[0]):
+            value = f"{day[0]} {value}"
+        elif column.field == "at" and ":" not in value and (clock := self.found.get("clock")) and values.is_clock(clock[0]):
             value, unit = f"{value} {clock[0]}", clock[1].unit if clock[1].unit != PLAIN else unit
         return values.moment(value, zone=unit.zone or self.zone, month_first=unit.month_first or self.country in MONTH_FIRST)
 
@@ -160,21 +157,11 @@ class _Reader:
 # ---------------------------------------------------------------- what the fields come to
 
 
-def _date(kind: LineKind, read: _Reader) -> Micros | None:
-    for field in (*_DATES[kind], "clock"):
-        at = read.moment(field)
-        if at is not None:
-            return at
-    if kind == "balance":
-        return None  # it is as of its receipt
-    raise ValueError("no column says when it was")
-
-
-def _started(kind: LineKind, read: _Reader) -> Micros | None:
-    if kind != "call_record":
-        return read.moment("started_at")
-    known = read.moment("started_at")
-    return read.moment("at") if known is None else known
+def _date(kind: LineKind, times: Mapping[Field, Micros | None]) -> Micros | None:
+    at = next((times[field] for field in _DATES[kind] if field in times), None)
+    if at is None and kind != "balance":  # which is as of its receipt
+        raise ValueError("no column says when it was")
+    return at
 
 
 def _money(kind: LineKind, read: _Reader, currency: str) -> Amount | None:
@@ -189,7 +176,7 @@ def _money(kind: LineKind, read: _Reader, currency: str) -> Amount | None:
         if signed is None:
             raise ValueError("no column says an amount")
         return signed
-    return amount or (_between(debit, credit) if debit or credit else None)
+    return _absolute(amount, 1) if amount else _between(debit, credit)  # some write what a call cost as what it took from the wallet
 
 
 def _signed(amount: Amount, word: str) -> Amount:
@@ -233,7 +220,7 @@ def _parties(read: _Reader, direction: Direction | None) -> tuple[str | None, st
 
 def _request_id(read: _Reader) -> str | None:
     own = read.text("client_request_id")
-    told = None if own else read.found("metadata")
+    told = None if own else read.found.get("metadata")
     if told is None:
         return own
     try:

@@ -113,7 +113,7 @@ def _rows(numbered: _Numbered, names: list[str], delimiter: str) -> Iterator[Row
         if not raw.strip():
             continue
         try:
-            cells = _cells(raw, numbered, delimiter)
+            cells = _cells(raw, numbered, delimiter, width=len(names))
         except ValueError as error:
             yield Row(number, None, str(error), raw)
             continue
@@ -128,7 +128,7 @@ def _rows(numbered: _Numbered, names: list[str], delimiter: str) -> Iterator[Row
             yield Row(number, fields, "", raw)
 
 
-def _cells(raw: bytes, numbered: _Numbered, delimiter: str) -> list[str]:
+def _cells(raw: bytes, numbered: _Numbered, delimiter: str, *, width: int) -> list[str]:
     """Raises ValueError with what is wrong with the line."""
     if len(raw) > LARGEST_LINE:
         raise ValueError("a line of more than 1 MiB")
@@ -138,11 +138,11 @@ def _cells(raw: bytes, numbered: _Numbered, delimiter: str) -> list[str]:
         raise ValueError("it is no UTF-8") from None
     if '"' not in text and "\r" not in text[:-2]:
         return text.rstrip("\r\n").split(delimiter)
-    return _quoted(text, numbered, delimiter)
+    return _quoted(text, numbered, delimiter, width=width)
 
 
-def _quoted(text: str, numbered: _Numbered, delimiter: str) -> list[str]:
-    """A line with quotes, and the lines that its values run over."""
+def _quoted(text: str, numbered: _Numbered, delimiter: str, *, width: int) -> list[str]:
+    """A line with quotes, and the lines that its values run over; only a whole row may run over several."""
     more: list[tuple[int, bytes]] = []
     size = len(text)
 
@@ -155,11 +155,15 @@ def _quoted(text: str, numbered: _Numbered, delimiter: str) -> list[str]:
             yield line[1].decode(errors="replace").replace("\r\n", "\n")
 
     try:
-        return next(csv.reader(whole(), delimiter=delimiter, strict=True, skipinitialspace=True))
+        cells = next(csv.reader(whole(), delimiter=delimiter, strict=True, skipinitialspace=True))
     except (csv.Error, StopIteration) as error:
         numbered.give_back(more)
-        fault = "a quote is opened and not closed" if "end of data" in str(error) else f"it is no CSV: {error}"
+        fault = "a quote is opened and not closed" if more or "end of data" in str(error) else f"it is no CSV: {error}"
         raise ValueError(fault) from None
+    if more and len(cells) != width:
+        numbered.give_back(more)
+        raise ValueError("a quote is opened and not closed")
+    return cells
 
 
 # ---------------------------------------------------------------- JSON

@@ -32,6 +32,10 @@ _GROUPED = (
     re.compile(r"(\d{0,15})[.,](\d{1,12})", re.ASCII),
     re.compile(r"(\d{1,15})()", re.ASCII),
 )
+_RATE = re.compile(
+    r"(?:[A-Z]{2,4}\.?\s*)?(\d{0,12})(?:\.(\d{1,12}))?(?:\s*[A-Z]{3})?(?:\s*(?:/|per)\s*(min|minute|s|sec|second))?",
+    re.ASCII | re.IGNORECASE,
+)
 _UNSURE = re.compile(r"[1-9]\d{0,2},\d{3}", re.ASCII)
 _LENGTH = re.compile(r"(\d{1,10})(?:\.(\d{1,9}))?\s*(ms|s|secs?|seconds?|min|mins|minutes?|h|hrs?|hours?)?", re.ASCII | re.IGNORECASE)
 _CLOCKED = re.compile(r"(?:(\d{1,3}):)?(\d{1,5}):([0-5]\d)(?:\.(\d{1,6}))?", re.ASCII)
@@ -58,6 +62,11 @@ class Amount(NamedTuple):
     minor: int
     rest: int
     currency: str | None
+
+
+def is_blank(text: str) -> bool:
+    """Written, but saying nothing; some databases write a time that is not known as the year 0."""
+    return not text or (len(text) < 5 and text.lower() in BLANK) or text[:10] == "0000-00-00"
 
 
 # ---------------------------------------------------------------- amounts
@@ -121,13 +130,16 @@ def _exact(text: str, unit: Unit, whole: str, part: str, *, negative: bool, said
     return Amount(-minor, -rest, said) if negative else Amount(minor, rest, said)
 
 
-def rate_per_minute(text: str, unit: Unit, *, currency: str) -> str:
-    """Minor units a minute, as an exact rational."""
-    simple = _SIMPLE.fullmatch(text.rsplit(maxsplit=1)[-1] if text[:3].isalpha() else text)
-    if simple is None or simple[1]:
-        raise ValueError(f"{text[:64]!r} is no rate such as 3.00")
+@lru_cache(maxsize=1024)
+def rate_per_minute(text: str, unit: Unit, *, currency: str) -> str | None:
+    """Minor units a minute, as an exact rational; None where it cannot be read, for nothing is counted by it."""
+    found = _RATE.fullmatch(text)
+    if found is None:
+        return None
+    whole, part = found[1] or "0", found[2] or ""
     scale = {"major": 1 if (unit.currency or currency) in WITHOUT_MINOR else 100, "minor": 1}.get(unit.money, Fraction(1, 1000))
-    return str(Fraction(int(simple[2] + (simple[3] or "")), 10 ** len(simple[3] or "")) * scale * Fraction(60_000, unit.per_ms))
+    per_ms = (1000 if found[3][:1].lower() == "s" else 60_000) if found[3] else unit.per_ms
+    return str(Fraction(int(whole + part), 10 ** len(part)) * scale * Fraction(60_000, per_ms))
 
 
 def currency(text: str, column: str) -> str:
