@@ -21,7 +21,7 @@ from api.exports.download import Exports
 from api.exports.routes import router as exports
 from api.freshness import Depth, Freshness, Log, none_waits, put_off, unsent
 from api.health import Health
-from api.money import charges, closed_periods, re_ratings, reconciliations
+from api.money import bills, charges, closed_periods, re_ratings, reconciliations
 from api.prometheus import Watched
 from api.voice import described
 from desk.floor import Floor
@@ -76,6 +76,7 @@ def build(
         rates.router,
         reconciliations.router,
         charges.router,
+        bills.router,
         re_ratings.router,
         closed_periods.router,
     )
@@ -102,7 +103,7 @@ def _describe(app: FastAPI) -> None:
         components = document.setdefault("components", {})
         components.setdefault("schemas", {}).update(
             schemas.SCHEMAS | SCHEMAS | tariffs.SCHEMAS | rates.SCHEMAS | charges.SCHEMAS | re_ratings.SCHEMAS | closed_periods.SCHEMAS
-            | reconciliations.SCHEMAS
+            | reconciliations.SCHEMAS | bills.SCHEMAS
         )  # fmt: skip
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: `safiri keys create`."}}
         return document

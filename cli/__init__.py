@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rate": ("cli.rate", "command", "What legs cost under a rate plan, line by line."),
     "re-rate": ("cli.re_rate", "command", "What a period would cost under another version of a plan."),
     "close-period": ("cli.close_period", "command", "The charges of a period stand for good."),
+    "bill": ("cli.bill", "command", "What an account's month cost, as a bill to read."),
     "plans": ("cli.plans", "command", "List, show and check rate plans."),
     "statements": ("cli.statements", "command", "A provider's call records and ledger into the log."),
     "infer-tariff": ("cli.infer_tariff", "command", "The tariff behind what calls were charged, as a rate plan."),

@@ -24,6 +24,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from projecting import Bench, delivery, priced, story
 from schemathesis import checks
+from test_statement_lines import line
 
 import cli
 from api.exports.datasets import DATASETS, Column, Dataset
@@ -84,6 +85,8 @@ def bench(database_url: str) -> Iterator[Bench]:
     made.project([*story(CALL), *visit("rival", "secret", NOON, tenant="other")])
     made.project([one for agent in ("amina", NASTY[0]) for one in states(agent, (-5, "available"), (30, "paused"), (70, "offline"))])
     made.project([one for n, queue in enumerate(NASTY) for one in visit(f"nasty-{n}", queue, NOON + (600 + n) * SECOND)])
+    rent = {"id": "e1", "entry_type": "debit", "amount_minor": "600", "created_at": rfc3339(NOON), "description": "=Number rental"}
+    made.project([line("ledger", rent)])
     settings = Settings(accounts={"acme": Account(provider="neutral", rate_plan="acme-ke")})
     reconciling.run(database_url, settings, "default", period=Period("acme", NOON - 3600 * SECOND, NOON + 3600 * SECOND))
     yield made
@@ -119,7 +122,7 @@ def as_csv(value: Any, kind: str) -> str:
     if kind in ("texts", "json"):
         return json.dumps(value)
     text = str(value).lower() if kind == "flag" else str(value)
-    return f"'{text}" if kind == "text" and text[:1] in "=+-@\t＝" else text
+    return f"'{text}" if kind == "text" and text and text[0] in "=+-@\t＝" else text
 
 
 def as_json(value: Any, kind: str) -> Any:
