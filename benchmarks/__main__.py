@@ -17,7 +17,7 @@ from benchmarks.measuring import Result, Size
 
 NAMES = (
     "accept", "projecting", "framework", "summing", "importing", "freshness", "rolling", "answered", "exporting", "voicing",
-    "audio", "dispatch", "simulating", "starting", "memory", "inferring", "rating", "micro",
+    "audio", "dispatch", "simulating", "starting", "memory", "inferring", "rating", "reconciling", "micro",
 )  # fmt: skip
 
 
