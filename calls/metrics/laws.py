@@ -88,5 +88,7 @@ LAWS: tuple[Law, ...] = (
         "agent and day", _DAY),
     Law("agents.slots", "=", "what the sums by quarter of an hour say of agents", "what intervals and talks come to",
         "agent, quarter of an hour and column", "the quarter of an hour"),
+    Law("statements.heard", "=", "the lines of statements in the journal", "the rows that are made of them", "account, receipt and digest",
+        "the receipt of the line"),
 )  # fmt: skip
 BY_ID: dict[str, Law] = {law.id: law for law in LAWS}

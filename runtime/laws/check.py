@@ -13,7 +13,7 @@ import psycopg
 from calls.clock import Micros, to_datetime
 from calls.metrics.laws import LAWS, Law
 from calls.metrics.slots import SLOT_US
-from runtime.laws import agents, charges, journeys, queues, rows
+from runtime.laws import agents, charges, journeys, queues, rows, statements
 from runtime.laws.sides import Asked, statement
 from runtime.postgres import patient
 from runtime.problems import Retry
@@ -26,7 +26,7 @@ QUESTIONS: dict[str, Asked] = {
     "rows.belong": rows.BELONG, "lengths.instants": journeys.LENGTHS,
     "legs.parts": journeys.PARTS, "handled.cohorts": journeys.COHORTS, "handled.segments": journeys.SEGMENTS, "menus.last": journeys.MENUS,
     "lengths.negative": Asked(("of", "row"), " UNION ALL ".join([*rows.SOUND, *agents.SOUND])),
-    "charges.legs": charges.LEGS, "charges.working": charges.WORKING, "charges.sums": charges.SUMS,
+    "statements.heard": statements.HEARD, "charges.legs": charges.LEGS, "charges.working": charges.WORKING, "charges.sums": charges.SUMS,
     "agents.logged_in": agents.LOGGED_IN, "agents.states": agents.STATES_SUM, "agents.busy": agents.BUSY, "agents.talk": agents.TALK,
     "agents.heard": agents.HEARD,
     "agents.disjoint": agents.DISJOINT, "agents.reported": agents.REPORTED, "agents.legs": agents.LEGS, "agents.days": agents.DAYS,

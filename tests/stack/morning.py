@@ -9,6 +9,9 @@ from typing import Any
 from projecting import Bench, delivery, priced, story
 
 from calls.clock import rfc3339
+from calls.envelope import Envelope, digest
+from calls.statements import written
+from calls.statements.line import LineKind
 from tests.given import NOON, SECOND
 
 # A morning of two queues and three agents: answered, abandoned, sent on, transferred, held, with bots, outgoing, still going on.
@@ -96,10 +99,27 @@ def reported(text: str) -> Iterator[Any]:
         yield delivery(json.dumps(event | {name: value for one in extra for name, value in one.items()}).encode(), received=at)
 
 
+def stated() -> Iterator[Envelope]:
+    """Lines of a statement: what a call cost, in two versions, and a top-up."""
+    record = {"id": "one", "started_at": rfc3339(NOON), "duration_seconds": "200", "cost_minor": "1000"}
+    lines: list[tuple[LineKind, str, dict[str, str]]] = [
+        ("call_record", "one", record), ("call_record", "one", record | {"cost_minor": "900"}),
+        ("ledger", "top", {"id": "top", "created_at": rfc3339(NOON) or "", "entry_type": "topup", "amount_minor": "5000"}),
+    ]  # fmt: skip
+    for n, (kind, row_id, fields) in enumerate(lines):
+        raw = written.body(kind, fields)
+        yield Envelope(
+            tenant="default", account="acme", provider="neutral", stream_kind="account", stream="acme", event_id=written.event_id(kind, row_id),
+            receipt=digest(f"line {n}".encode()), received_at=NOON + n * SECOND, digest=digest(raw), source="statement", body=raw.decode(),
+        )  # fmt: skip
+
+
 def projected(database_url: str) -> Bench:
     """Two tenants: the morning, and another one's single call."""
     made = Bench(database_url)
     priced(made)
     other = {"type": "call.started", "call_sid": "other-1", "direction": "inbound", "occurred_at": rfc3339(NOON)}
-    made.project([*story(MORNING), *reported(STATES), delivery(json.dumps(other).encode(), tenant="other", account="rival")], batches=3)
+    made.project(
+        [*story(MORNING), *reported(STATES), *stated(), delivery(json.dumps(other).encode(), tenant="other", account="rival")], batches=3
+    )
     return made
