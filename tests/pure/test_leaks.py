@@ -17,7 +17,7 @@ from tests import leaks
 from tests.leaks import BOTH, FAULTS, LEDGER, MAY, PLANS, RECORDS, SECOND, Told, a_minute, call, shows, theirs_less_ours, unit
 from virtual.ledger import Ledger, Wallet
 
-EACH = 12
+EACH = 8
 
 
 def found(told: Told | Unit, sides: str = BOTH) -> list[Difference]:
@@ -107,7 +107,7 @@ units = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(units, st.booleans())
 def test_whatever_they_say_the_causes_add_up(one: Unit, by_records: bool) -> None:
     found(one, RECORDS if by_records else BOTH)
