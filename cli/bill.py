@@ -58,12 +58,12 @@ def _head(document: dict[str, Any]) -> Iterator[str]:
     begin, end = (_when(document[name], document)[:10] for name in ("from", "to"))
     yield f"{plain(document['account'])}, {document['month']}: from {begin} to before {end}, {document['timezone']}"
     yield ""
-    legs = f"{document['calls']} calls, {document['charges'] - document['unrated']} legs"
+    legs = f"{_many(document['calls'], 'call')}, {_many(document['charges'] - document['unrated'], 'leg')}"
     yield f"charged  {money(document['total_minor'], currency)}  for {legs}"
     if document["tax_minor"]:
         yield f"tax      {money(document['tax_minor'], currency)}  of it"
     if document["unrated"]:
-        yield f"unrated  {document['unrated']} legs, which no rule covers and the sums leave out:"
+        yield f"unrated  {_many(document['unrated'], 'leg')}, which no rule covers and the sums leave out:"
         reasons = document["reasons"]
         yield from (f"         {one['unrated']} × {plain(one['why'])}" for one in reasons[:FIRST_REASONS])
         if len(reasons) > FIRST_REASONS:
@@ -79,7 +79,11 @@ def _state(document: dict[str, Any]) -> str:
     through = (
         f"complete through {_when(document['complete_through'], document)}" if document["complete_through"] else "nobody can say how far"
     )
-    return f"not final: {document['open']} calls go on; {through}"
+    return f"not final: {_many(document['open'], 'call')} still open; {through}"
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _section(title: str, nameless: str, rows: list[dict[str, Any]], currency: str | None) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""`safiri demo`: the stack, a morning of the virtual provider with copies and out of order, what became of the calls, and its queues."""
+"""`safiri demo`: the stack, a morning of the virtual provider, copied and out of order, what became of the calls, queues, and the bill."""
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -34,7 +36,7 @@ READY_WITHIN_S = 600
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="HTTP port (a free one).")
 @places
 def command(leave: bool, calls: int, port: int, config: Path | None, data_dir: Path | None) -> int:
-    """Start everything, let a morning of calls ring, show one call of each kind, the queues, the list and the counts."""
+    """Start everything, let a morning of calls ring, show one call of each kind, the queues, the list, the bill and the counts."""
     folder = data_dir or Path(os.environ.get("SAFIRI_DATA_DIR") or default_data_dir() / "demo")
     settings = settings_of(config or CONFIG, folder)
     with _stack(settings, port) as (up, url):
@@ -85,10 +87,10 @@ def _where(settings: Settings) -> list[str]:
 
 
 def _show(settings: Settings, url: str, told: dict[str, Any], *, began: float) -> None:
-    """One journey of each kind as a ladder, the queues, the newest calls, and the counts, by the commands a person would use."""
+    """One journey of each kind as a ladder, the queues, the newest calls, the bill, and the counts, by the commands a person would use."""
     _caught_up(settings)
     shown = [(title, ["journey", sid]) for title, sid in _remarkable(told["truth"]["journeys"])]
-    for title, asked in (*shown, ("the queues", _queues(began)), ("the newest calls", ["calls", "--limit", "10"])):
+    for title, asked in (*shown, ("the queues", _queues(began)), ("the newest calls", ["calls", "--limit", "10"]), *_bill(settings, began)):
         click.echo(f"\n── {title}: safiri {' '.join(asked)}\n")
         said = subprocess.run([sys.executable, "-m", "cli", *asked, *_where(settings)], check=True, capture_output=True, text=True)
         click.echo(said.stdout.rstrip())
@@ -101,6 +103,15 @@ def _queues(began: float) -> list[str]:
     since, until = (time.gmtime(at - at % HOUR_S) for at in (began, time.time() + HOUR_S))
     hours = [time.strftime("%Y-%m-%dT%H:00:00Z", at) for at in (since, until)]
     return ["metrics", *QUEUES, "--group-by", "queue", "--from", hours[0], "--to", hours[1]]
+
+
+def _bill(settings: Settings, began: float) -> Iterator[tuple[str, list[str]]]:
+    """Of the first account with a rate plan, for the month in which this morning is."""
+    for name, account in settings.accounts.items():
+        if account.rate_plan:
+            month = datetime.datetime.fromtimestamp(began, ZoneInfo(settings.tenant(account.tenant).timezone)).strftime("%Y-%m")
+            yield "what it cost", ["bill", "--account", name, "--month", month, "--tenant", account.tenant]
+            return
 
 
 def _remarkable(journeys: list[dict[str, Any]]) -> list[tuple[str, str]]:

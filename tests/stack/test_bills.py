@@ -107,6 +107,7 @@ def test_it_says_whether_it_can_still_change(desk: Desk) -> None:
         connection.execute(closing, ("cp_0", "acme", "2026-08-31T00:00:00Z", "2026-09-10T00:00:00Z"))
     assert told(desk)["closed"] is False, "only a part of it is"
     with psycopg.connect(desk.url) as connection:
+        connection.execute("DELETE FROM safiri.closed_periods")
         for n, (begin, end) in enumerate(
             [("2026-08-31T21:00:00Z", "2026-09-10T00:00:00Z"), ("2026-09-10T00:00:00Z", "2026-10-10T00:00:00Z")]
         ):

@@ -286,4 +286,6 @@ def test_the_demo_shows_a_journey_and_stops(stack: Stack, tmp_path_factory: pyte
         table = done.stdout.partition("── the queues: safiri metrics queue.offered ")[2].partition("\n──")[0].splitlines()[2:]
         assert table[0].split()[:4] == ["from", "queue", "queue.offered", "queue.answered"]
         assert any(" support " in line and " % " in line for line in table[1:]), table
+        bill = done.stdout.partition("── what it cost: safiri bill --account acme ")[2].partition("\n── by outcome")[0]
+        assert "charged  KES " in bill and "by destination" in bill and "the dearest calls" in bill, bill
         assert "Traceback" not in done.stderr
