@@ -43,12 +43,18 @@ PATHS = [
     "/health/ready",
     "/v1/invariants",
     "/v1/metrics",
+    "/v1/re-ratings",
+    "/v1/closed-periods",
     *ASKED,
 ]
 GOOD, BAD = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 CASES = [
     *((path, GOOD) for path in PATHS),
-    *((path, BAD) for path in PATHS if path.startswith(("/v1/journeys", "/v1/metrics", "/v1/invariants"))),
+    *(
+        (path, BAD)
+        for path in PATHS
+        if path.startswith(("/v1/journeys", "/v1/metrics", "/v1/invariants", "/v1/re-ratings", "/v1/closed-periods"))
+    ),
 ]  # others take nothing
 
 
