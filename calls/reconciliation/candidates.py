@@ -6,7 +6,7 @@ import polars as pl
 
 from calls.parties import UNSHOWN
 
-MOST, CROWDED = 5_000_000, 64
+MOST, CROWDED = 1_000_000, 64
 """Where there are more than MOST pairs to compare, only the first legs and records take part of those that have more than CROWDED² pairs
 between the same two numbers within one stretch of time."""
 _ODD, _OTHER = (pl.lit(one, dtype=pl.UInt64) for one in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))

@@ -1,8 +1,9 @@
 """What belongs together: our legs, the provider's call records and the lines of its ledger.
 
 Records find legs in passes, each record and each leg in the first that fits: by the provider's call id, by an id of ours, by numbers
-and times within 2 s and 1 s, then within 30 s and 3 s. Legs without a record share that of their call; ledger lines go by the id of
-the call. Units are what is connected. Nothing depends on the order of rows: `l` and `r` number legs and records by their ids.
+and times within 2 s and 1 s, then within 30 s and 3 s. Legs without a record share that of their call; what one side tells twice is
+one call; ledger lines go by the id of the call. Units are what is connected. Nothing depends on the order of rows: `l` and `r` number
+legs and records by their ids.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from calls.reconciliation.known_ids import RECORD_IDS, first_known, named_in_tex
 from calls.reconciliation.numbering import WAY, Nodes, numbered_units
 from calls.reconciliation.shared import Node, connected, moved, sibling_links, with_roots
 from calls.reconciliation.sides import By, Matched, Sides
+from calls.reconciliation.twins import doubled_records, twin_links
 
 _LEG = (
     "call_sid", "leg", "journey_id", "direction", "caller", "called", "started_at", "ended_at", "talk_ms", "ring_ms", "amount_minor",
@@ -32,6 +34,8 @@ def match(sides: Sides) -> Matched:
     ids, requests = ours_by_id(legs, sides.names), ours_by_request(legs, sides.names)
     pairs = _with_mates(_by_ids(records, ids, requests), records)
     pairs, clock = _by_closeness(legs, records, pairs)
+    pairs = _with_mates(pairs, records)
+    pairs = _with_mates(pl.concat([pairs, doubled_records(records, pairs)]), records)
     entries = _entries(sides.ledger, [ids["id"], *(records[name] for name in RECORD_IDS), requests["id"]])
     lines, strangers = first_known(entries, ("call_id",), ids)
     legs = with_roots(legs, own=pl.concat([pairs["l"], lines["l"]]).unique())
@@ -40,7 +44,7 @@ def match(sides: Sides) -> Matched:
     asked, strangers = first_known(strangers, ("call_id",), requests)
     alone = _alone(strangers, first=legs.height + records.height)
     lines = pl.concat([_rooted(lines, legs), known, _rooted(asked, legs), alone])
-    to = connected(pl.concat([links, _doubled_apart(records, ids), sibling_links(legs, records, lines)]))
+    to = connected(pl.concat([links, _doubled_apart(records, ids), sibling_links(legs, records, lines), twin_links(legs)]))
     placed = (legs.select("l", "node", "place"), records.select("node", "place", "by"), lines.select("node", "place"))
     nodes = Nodes(*(moved(rows, to) for rows in placed))
     return numbered_units(sides, nodes, pairs, clock)
@@ -88,13 +92,13 @@ def _with_mates(pairs: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
 def _by_closeness(legs: pl.DataFrame, records: pl.DataFrame, pairs: pl.DataFrame) -> tuple[pl.DataFrame, Clock]:
     """The third and the fourth pass, for the first of each call id; and the clock by which they were compared."""
     clock = clock_by_ids(legs, records, pairs)
-    legs = legs.join(pairs, on="l", how="anti")
-    records = records.join(pairs, on="r", how="anti")
+    legs, records = legs.join(pairs, on="l", how="anti"), records.join(pairs, on="r", how="anti")
     records = records.filter(pl.col("call_id").is_null() | pl.col("call_id").is_first_distinct())
     if pairs.is_empty():
         clock = clock_by_numbers(legs, records)
     close = close_pairs(legs, records, clock)
-    return _with_mates(pl.concat([pairs, *(_pairs(found, by) for by, found in close)]), records), clock
+    pairs = pl.concat([pairs, *(_pairs(found, by) for by, found in close)])
+    return pairs, clock
 
 
 def _rooted(found: pl.DataFrame, legs: pl.DataFrame) -> pl.DataFrame:

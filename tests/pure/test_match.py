@@ -68,7 +68,7 @@ def test_by_the_providers_call_id() -> None:
 
 
 def test_by_an_alias_and_by_a_dialled_legs_id() -> None:
-    ours = [leg("c1"), leg("c1", leg="agent-7", direction="outbound"), leg("c2"), leg("c3")]
+    ours = [leg("c1"), leg("c1", leg="agent-7", direction="outbound"), leg("c2"), leg("c3", 50)]
     names = [{"call_sid": "c2", "name": "S-2", "ours": False}, {"call_sid": "c9", "name": "S-9", "ours": False}]
     assert said(ours, [record("c1"), record("agent-7"), record("r2", call_id="x", session_id="S-2"), record("S-9", at=900)], names=names) == [
         "c1 c1 call_id", "agent-7 c1/agent-7 call_id", "c2 r2 call_id", "c3 -", "S-9 -",
@@ -84,7 +84,7 @@ def test_an_id_that_names_two_calls_names_none() -> None:
 
 
 def test_an_alias_that_is_another_calls_own_id_gives_way() -> None:
-    assert said([leg("c1"), leg("c2")], [record("c2")], names=[{"call_sid": "c1", "name": "c2", "ours": False}]) == [
+    assert said([leg("c1", 50), leg("c2")], [record("c2")], names=[{"call_sid": "c1", "name": "c2", "ours": False}]) == [
         "c1 -",
         "c2 c2 call_id",
     ]
@@ -92,7 +92,7 @@ def test_an_alias_that_is_another_calls_own_id_gives_way() -> None:
 
 def test_by_an_id_of_ours() -> None:
     names = [{"call_sid": "c1", "name": "crm-5", "ours": True}]
-    assert said([leg("c1"), leg("c2")], [record("r1", at=900, client_request_id="crm-5")], [line("e1", "crm-5")], names) == [
+    assert said([leg("c1"), leg("c2", 50)], [record("r1", at=900, client_request_id="crm-5")], [line("e1", "crm-5")], names) == [
         "c1 e1 r1 request_id", "c2 -",
     ]  # fmt: skip
     assert said([leg("c1")], [], [line("e1", "crm-5")], names) == ["c1 e1 ledger"]
@@ -103,6 +103,20 @@ def test_doubled_records_belong_together() -> None:
     assert said(ours, [record("r1", call_id="c1"), record("r2", call_id="c1"), record("r3", 100, call_id="f"), record("r4", 101, call_id="f")]) == [
         "c1 r1 r2 call_id", "c2 r3 r4 close",
     ]  # fmt: skip
+
+
+def test_a_record_told_again_under_another_id() -> None:
+    ours, again = [leg("c1"), leg("c2", 100)], {"call_id": "x", "amount_minor": 7}
+    assert said(ours, [record("c1"), record("r1") | again, record("r2") | again], [line("e1", "x")]) == ["c1 c1 e1 r1 r2 call_id", "c2 -"]
+    assert said(ours, [record("c1"), record("r1", 1) | again]) == ["c1 c1 call_id", "c2 -", "r1 -"]
+    assert said(ours[:1], [record("f1"), record("f2")]) == ["c1 f1 f2 close"]
+
+
+def test_a_call_that_we_have_twice_under_two_ids() -> None:
+    ours = [leg("c1"), leg("c2", 1.5, 61), leg("c3", 0, None), leg("c4", 1, called="+254711111111"), leg("c5", 5)]
+    assert said(ours, [record("c1")]) == ["c1 c1 c2 call_id", "c3 -", "c4 -", "c5 -"]
+    assert said(ours, [record("c1"), record("c2", 1.5, 61)])[:2] == ["c1 c1 call_id", "c2 c2 call_id"]
+    assert said(ours[:2]) == ["c1 -", "c2 -"]
 
 
 @pytest.mark.parametrize(("later", "longer", "by"), [
@@ -137,8 +151,8 @@ def test_the_cheapest_of_all_and_then_the_smallest_ids() -> None:
     ours = [leg("c1", 0), leg("c2", 10), leg("c3", 20)]
     assert said(ours, [record("r1", 12), record("r2", 20), record("r3", 1)]) == ["c1 r3 close", "c2 r1 close", "c3 r2 close"]
     assert said([leg("c2"), leg("c1")], [record("r2"), record("r1")]) == ["c1 r1 close", "c2 r2 close"]
-    assert said([leg("c2"), leg("c1")], [record("r1")]) == ["c1 r1 close", "c2 -"]
-    assert said([leg("c1")], [record("r2"), record("r1")]) == ["c1 r1 close", "r2 -"]
+    assert said([leg("c2"), leg("c1")], [record("r1", 5)]) == ["c1 c2 r1 near"]
+    assert said([leg("c1")], [record("r2", 1), record("r1", -1)]) == ["c1 r1 close", "r2 -"]
 
 
 def test_a_near_record_goes_to_whom_no_other_fits() -> None:
@@ -195,7 +209,7 @@ def test_ledger_lines_of_an_unknown_call() -> None:
     ("Call xc-0001", False), ("Call c-0001x", False), ("", False), (None, False),
 ])  # fmt: skip
 def test_a_ledger_line_names_a_call_in_its_text(text: str | None, found: bool) -> None:
-    ours, ledger = [leg("c-0001"), leg("c-0002")], [line("e1", description=text)]
+    ours, ledger = [leg("c-0001"), leg("c-0002", 50)], [line("e1", description=text)]
     assert said(ours, [], ledger) == (["c-0001 e1 ledger", "c-0002 -"] if found else ["c-0001 -", "c-0002 -", "e1 -"])
 
 
