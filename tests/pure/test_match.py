@@ -317,7 +317,7 @@ NAMED = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(LEGS, unique_by=lambda one: (one["call_sid"], one["leg"]), max_size=8), st.lists(RECORDED, unique_by=lambda one: one["row_id"], max_size=8),
     st.lists(LINES, unique_by=lambda one: one["row_id"], max_size=5), st.lists(NAMED, max_size=4), st.randoms(use_true_random=False),
