@@ -21,6 +21,7 @@ DELIMITERS = (",", ";", "\t", "|")
 LARGEST_LINE = 1 << 20
 MOST_LINES = 200  # of one quoted value
 MOST_COLUMNS = 500
+FEWEST = 4  # columns by which a line looks like a row; less may be a sentence with commas
 _BOM = b"\xef\xbb\xbf"
 _Raws = dict[str, msgspec.Raw]
 
@@ -142,7 +143,7 @@ def _cells(raw: bytes, numbered: _Numbered, delimiter: str, *, width: int) -> li
 
 
 def _quoted(text: str, numbered: _Numbered, delimiter: str, *, width: int) -> list[str]:
-    """A line with quotes, and the lines that its values run over; only a whole row may run over several."""
+    """A line with quotes, and the lines that its values run over: only a whole row may, and not over lines that look like rows."""
     more: list[tuple[int, bytes]] = []
     size = len(text)
 
@@ -160,7 +161,8 @@ def _quoted(text: str, numbered: _Numbered, delimiter: str, *, width: int) -> li
         numbered.give_back(more)
         fault = "a quote is opened and not closed" if more or "end of data" in str(error) else f"it is no CSV: {error}"
         raise ValueError(fault) from None
-    if more and len(cells) != width:
+    whole_rows = width >= FEWEST and any(line.count(delimiter.encode()) == width - 1 for _, line in more[:-1])
+    if more and (len(cells) != width or whole_rows):
         numbered.give_back(more)
         raise ValueError("a quote is opened and not closed")
     return cells

@@ -7,7 +7,7 @@ from array import array
 
 
 class Seen:
-    """A map from 64-bit keys to 64-bit values that only grows: open addressing in two arrays."""
+    """A map from 64-bit keys, which are marks and so well spread, to 64-bit values. It only grows: open addressing in two arrays."""
 
     def __init__(self) -> None:
         self._size, self._used = 1024, 0

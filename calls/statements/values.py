@@ -25,10 +25,10 @@ _SPOKEN = re.compile(
     re.ASCII,
 )
 _GROUPED = (
-    re.compile(r"(\d{1,3}(?:,\d{3})+)(?:\.(\d{1,12}))?", re.ASCII),
-    re.compile(r"(\d{1,3}(?:\.\d{3})+),(\d{1,12})", re.ASCII),
-    re.compile(r"(\d{1,3}(?:\.\d{3}){2,})()", re.ASCII),
-    re.compile(r"(\d{1,3}(?:[ '\u00a0\u202f]\d{3})+)(?:[.,](\d{1,12}))?", re.ASCII),
+    re.compile(r"([1-9]\d{0,2}(?:,\d{3})+)(?:\.(\d{1,12}))?", re.ASCII),
+    re.compile(r"([1-9]\d{0,2}(?:\.\d{3})+),(\d{1,12})", re.ASCII),
+    re.compile(r"([1-9]\d{0,2}(?:\.\d{3}){2,})()", re.ASCII),
+    re.compile(r"([1-9]\d{0,2}(?:[ '\u00a0\u202f]\d{3})+)(?:[.,](\d{1,12}))?", re.ASCII),
     re.compile(r"(\d{0,15})[.,](\d{1,12})", re.ASCII),
     re.compile(r"(\d{1,15})()", re.ASCII),
 )
@@ -47,7 +47,7 @@ _ISO = re.compile(rf"(\d{{4}})[-/.](\d\d?)[-/.](\d\d?){_HOUR}", re.ASCII)
 _DAYS = re.compile(rf"(\d\d?)[-/.](\d\d?)[-/.](\d{{4}}){_HOUR}", re.ASCII)
 _NAMED = re.compile(rf"(\d\d?)[-/ .]*([A-Za-z]{{3,9}})[-/ .,]*(\d{{4}}){_HOUR}", re.ASCII)
 _NAMED_FIRST = re.compile(rf"([A-Za-z]{{3,9}})[-/ .]*(\d\d?)[-/ .,]+(\d{{4}}){_HOUR}", re.ASCII)
-_ZONED = re.compile(r"(.*:\d\d(?:[.,]\d{1,9})?(?:\s*[AaPp]\.?[Mm]\.?)?)\s*(Z|z|UTC|GMT|EAT|[+-]\d\d:?\d\d)", re.ASCII)
+_ZONED = re.compile(r"(.*:\d\d(?:[.,]\d{1,9})?(?:\s*[AaPp]\.?[Mm]\.?)?)\s*(Z|z|UTC|GMT|EAT|[+-](?:0\d|1[0-4]):?[0-5]\d)", re.ASCII)
 _CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d{1,9})?)?\s*(?:[AaPp]\.?[Mm]\.?)?", re.ASCII)
 _UNIX = re.compile(r"(\d{9,10})(?:\.(\d{1,9}))?|(\d{12,13})|(\d{15,16})", re.ASCII)
 _COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)", re.ASCII)
@@ -134,7 +134,7 @@ def _exact(text: str, unit: Unit, whole: str, part: str, *, negative: bool, said
 def rate_per_minute(text: str, unit: Unit, *, currency: str) -> str | None:
     """Minor units a minute, as an exact rational; None where it cannot be read, for nothing is counted by it."""
     found = _RATE.fullmatch(text)
-    if found is None:
+    if found is None or not (found[1] or found[2]):
         return None
     whole, part = found[1] or "0", found[2] or ""
     scale = {"major": 1 if (unit.currency or currency) in WITHOUT_MINOR else 100, "minor": 1}.get(unit.money, Fraction(1, 1000))
