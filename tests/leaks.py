@@ -59,6 +59,11 @@ PLANS = {
             (a_minute(400),),
             (Rule((Step(Fraction(500), 0, 60, 60), Step(Fraction(450), 60, 60, 6)), OUT, rounding="half_even"),),
         ),
+        versions(
+            "by-night",
+            (a_minute(200),),
+            (a_minute("475/3", msgspec.structs.replace(OUT, time_of_day=(1200, 1800)), tax=VAT), a_minute(330, increment_s=10)),
+        ),
         versions("call-as-one", (a_minute(199, grain="call"),), (a_minute(251, grain="call", rounding="down"),)),
     )
 }
@@ -236,11 +241,10 @@ def _only_outbound(told: Told) -> bool:
 
 def _lasting(low: int, high: int) -> Fault:
     def fault(drawn: random.Random, told: Told) -> Told | None:
-        talk_s = told.talk_s + drawn.randint(low, high)
-        if not _only_outbound(told) or talk_s < 0:
+        talk_s, main = told.talk_s + drawn.randint(low, high), told.legs[0]
+        if main.direction == "inbound" or main.talk_ms is None or None in told.ours or talk_s < 0:
             return None
-        changed = msgspec.structs.replace(told.legs[0], talk_ms=talk_s * 1000)
-        amount = price(told.plan, [changed])[0]
+        amount = sum(price(told.plan, [msgspec.structs.replace(main, talk_ms=talk_s * 1000), *told.legs[1:]]))
         return None if amount == told.our_amount else replace(told, talk_s=talk_s, amount=amount)
 
     return fault

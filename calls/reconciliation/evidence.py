@@ -141,9 +141,9 @@ def _rounds(ms: int, micros: int) -> bool:
 
 
 def _turned(leg: RatedLeg, record: Record) -> RatedLeg:
-    outbound = record.direction == "outbound"
-    own = (record.caller if outbound else record.called) or (leg.own if outbound else leg.to)
-    return msgspec.structs.replace(leg, direction="outbound" if outbound else "inbound", own=own)
+    """Rated by the number that they say was called. Which number is the account's own does not turn."""
+    own = leg.own or (record.caller if record.direction == "outbound" else record.called)
+    return msgspec.structs.replace(leg, direction=record.direction or leg.direction, to=record.called or leg.to, own=own)
 
 
 def _lasting(leg: RatedLeg, record: Record) -> RatedLeg:

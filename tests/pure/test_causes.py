@@ -222,8 +222,8 @@ def test_the_other_direction() -> None:
     assert found(ours(LEG), [record(direction="inbound", amount_minor=0)]) == [("direction", -305)]
     longer = record(duration_ms=64_000, amount_minor=320)
     assert found(incoming, [longer], [line(320)]) == [("direction", 305), ("duration_theirs_longer", 15)]
-    abroad = ours(leg(direction="inbound", to="+4930123456"))
-    assert found(abroad, [record(amount_minor=122, rate_per_minute="120")], [line(122)]) == [("direction", 122)], "by the rate it states"
+    abroad = record(called="+4930123456", amount_minor=122, rate_per_minute="120")
+    assert found(incoming, [abroad], [line(122)]) == [("direction", 122)], "by the rate it states"
 
 
 def test_nobody_answered_and_it_costs() -> None:
