@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,8 @@ import psycopg
 import pytest
 from asking import DID, NOON, SECOND, Desk, opened, problem
 from costs import charge, charged
+from shell import shell
+from whole import Stack
 
 from api.money.charged import COLUMNS
 from calls.clock import rfc3339
@@ -214,3 +217,29 @@ def test_closed_charges_have_the_columns_of_charges(office: Office) -> None:
     statement = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'safiri' AND table_name = 'closed_charges'"
     with psycopg.connect(office.desk.url) as connection:
         assert {name for (name,) in connection.execute(statement)} == set(COLUMNS)
+
+
+def test_the_commands_take_days_and_months_of_the_tenants_zone(stack: Stack) -> None:
+    plan = ("--plan", "sautikit-ke", "--version", "2026-01")
+    told = json.loads(stack.cli("re-rate", "--account", "bank", "--month", "2019-05", *plan, "--json"))
+    assert (told["from"], told["to"], told["legs"], told["re_rated"]) == ("2019-04-30T21:00:00.000Z", "2019-05-31T21:00:00.000Z", [], 0)
+    back = ("--from", "2019-05-01", "--to", "2019-06", "--against", told["id"])
+    assert "by sautikit-ke 2026-01" in stack.cli("re-rate", "--account", "bank", *back, *plan)
+    closed = json.loads(stack.cli("close-period", "--account", "bank", "--from", "2019-05", "--json"))
+    assert (closed["from"], closed["to"], closed["total_minor"]) == (told["from"], told["to"], 0)
+    assert closed["id"] in stack.cli("close-period", "--account", "bank", "--month", "2019-05")
+    assert json.loads(stack.cli("re-rate", "--account", "bank", "--month", "2019-05", *plan, "--json"))["correction"] is True
+
+
+@pytest.mark.parametrize(("args", "says"), [
+    (["re-rate", "--month", "2019-13"], "--month"), (["re-rate", "--month", "2019-05", "--from", "2019-05"], "--month"),
+    (["re-rate"], "--from is missing"), (["re-rate", "--from", "2019-05-01T00:00:00Z"], "give the end too"), (["close-period", "--from", "May"], "--from"),
+    (["close-period", "--month", "2999-01"], "not over"), (["close-period", "--month", "2019-05", "--account", "nosuch"], "no account"),
+    (["close-period", "--month", "2019-06", "--tenant", "nosuch"], "no tenant"), (["re-rate", "--from", "2019-06", "--to", "2019-05"], "later than from"),
+])  # fmt: skip
+def test_what_is_wrong_with_a_command_is_one_line(stack: Stack, args: list[str], says: str) -> None:
+    plan = ["--plan", "sautikit-ke", "--version", "2026-01"] if args[0] == "re-rate" else []
+    account = [] if "--account" in args else ["--account", "bank"]
+    code, out, err = shell(stack, *args, *plan, *account)
+    assert (code, out) == (2, ""), err
+    assert says in err
