@@ -29,7 +29,8 @@ _encode = msgspec.json.Encoder().encode
 def rows(journey: Journey) -> Iterable[Row]:
     for one in journey.charges:
         yield (
-            journey.tenant, journey.journey_id, one.call_sid, clean(one.leg), one.account, one.direction, one.kind, clean(one.to), one.own,
+            journey.tenant, journey.journey_id, one.call_sid, clean(one.leg), one.account, one.direction, one.kind, clean(one.to),
+            clean(one.own),
             clean(one.queue), clean(one.agent), when(one.started_at), when(one.answered_at), when(one.ended_at), one.talk_ms, one.ring_ms,
             when(one.received_at), one.amount_minor, one.tax_minor, one.currency, one.plan, one.version, one.rule, clean(one.why),
             clean(_encode(one.working).decode()),
