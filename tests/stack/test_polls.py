@@ -187,8 +187,9 @@ def test_a_call_that_runs_is_read_until_it_is_over(polled: Polled) -> None:
         polled.provider.ring(200)
         assert await polled.round() == records(0, 200)
         polled.provider.calls[0] |= {"ended_at": rfc3339(NOON + 5 * SECOND), "cost_minor": 77, "updated_at": rfc3339(NOON + 5 * SECOND)}
-        polled.provider.ring(300)
-        assert await polled.round() == records(0, 300)
+        for n in range(300, 305):
+            polled.provider.ring(n)
+        assert await polled.round() == records(0, *range(300, 305))
         polled.provider.calls[0]["cost_minor"] = 78  # too late for anybody
         assert await polled.round() == []
 
