@@ -16,6 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from calls import agents
 from calls.fold import VERSION
+from calls.statements import line
 from projections import ACCOUNT_TABLES, AGENT_TABLES, AGGREGATES, PROJECTIONS, call_index
 from projections.shape import DERIVED, LIVE, AccountTable, AgentTable, Aggregate, Projection
 from runtime import postgres
@@ -69,8 +70,8 @@ def lay_out(connection: psycopg.Connection[Any], table: str) -> None:
 
 
 def fingerprint() -> str:
-    """Changes when the derived tables' shape or the fold's version does: then the live generation is of the past."""
-    return hashlib.sha256("\n".join([*definitions(0), f"fold {VERSION} {agents.VERSION}"]).encode()).hexdigest()[:16]
+    """Changes when the derived tables' shape or the version of a fold or reading does: then the live generation is of the past."""
+    return hashlib.sha256("\n".join([*definitions(0), f"fold {VERSION} {agents.VERSION} {line.VERSION}"]).encode()).hexdigest()[:16]
 
 
 def make(connection: psycopg.Connection[Any], state: str) -> int:
@@ -106,13 +107,13 @@ def enter(cursor: psycopg.Cursor[Any]) -> tuple[int, bool]:
     cursor.execute("SELECT n, state, fingerprint FROM safiri.generations WHERE state IN ('live', 'building')")
     found = {state: (n, made) for n, state, made in cursor.fetchall()}
     n, made = found["live"]
-    if made != _ours(VERSION, agents.VERSION):
+    if made != _ours(VERSION, agents.VERSION, line.VERSION):
         raise Retry("the tables are of another version of Safiri: run `safiri migrate` with the newer one, and start that everywhere")
     return n, "building" in found
 
 
 @cache
-def _ours(_fold: int, _agents: int) -> str:
+def _ours(_fold: int, _agents: int, _lines: int) -> str:
     return fingerprint()
 
 

@@ -9,6 +9,7 @@ import msgspec
 from calls.clock import Micros
 from calls.events import Direction
 
+VERSION = 1  # higher where a line that was read comes to another row: the next `safiri migrate` reads all of them anew
 LineKind: TypeAlias = Literal["call_record", "ledger", "balance", "stats"]
 
 

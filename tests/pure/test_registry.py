@@ -10,12 +10,14 @@ import pytest
 import sqlalchemy as sa
 
 from calls import events, fold_call
+from calls.configuration import Configuration
 from calls.envelope import TOPICS
 from calls.events import RANK, TYPES, Event
 from calls.journey import ANOMALIES, OUTCOMES
 from calls.providers import PROVIDERS, Delivered, neutral
-from projections import AGGREGATES, PROJECTIONS, generations
-from projections.shape import Aggregate, Projection, clean
+from projections import ACCOUNT_TABLES, AGGREGATES, PROJECTIONS, generations
+from projections.account_streams import KEEPERS
+from projections.shape import AccountTable, Aggregate, Projection, Stated, clean
 from projections.store import WRITERS
 from tests.given import NOON, given
 
@@ -32,6 +34,14 @@ STORY = """
     +20 leg.ended leg=a
     +20 call.ended ended_by=caller
 """
+
+LINES = [
+    b'{"kind": "call_record", "fields": {"id": "c1", "Start Time": "2026-09-01 12:00:00", "Duration (s)": "61", "Cost (KES)": "3.05"}}',
+    b'{"kind": "ledger", "fields": {"created_at": "2026-09-01T12:00:00Z", "amount_minor": "305", "entry_type": "debit"}}',
+    b'{"kind": "balance", "fields": {"balance_minor": "5"}}', b'{"kind": "stats", "fields": {"spend_minor": "5", "total": "--1"}}',
+    b'{"kind": "ledger", "fields": {"amount_minor": "305"}}', b'{"kind": "ledger", "fields": {"a\\u0000": "\\u0000"}}',
+    b'{"kind": "rumour", "fields": {}}', b'{"kind": "ledger", "fields": [1]}', b"nonsense", b"\xff", b"", b"{" * 10_000,
+]  # fmt: skip
 
 
 # ---------------------------------------------------------------- projections
@@ -77,6 +87,22 @@ def test_an_aggregate_is_keys_a_shard_and_sums(aggregate: Aggregate) -> None:
     assert [column.name for column in aggregate.table.columns] == [*keys, *aggregate.sums]
     assert all(isinstance(aggregate.table.columns[name].type, sa.Integer) for name in aggregate.sums)
     assert aggregate.table in generations.TABLES
+
+
+@pytest.mark.parametrize("table", ACCOUNT_TABLES, ids=lambda one: one.name)
+def test_a_table_of_accounts_has_rows_of_one_delivery(table: AccountTable) -> None:
+    keys = [column.name for column in table.table.primary_key.columns]
+    assert (keys[:2], keys[-1]) == (["tenant", "account"], "digest")
+    assert [column.name for column in table.table.columns][: len(keys)] == keys
+    assert "received_at" in table.table.columns and table.table in generations.TABLES
+    assert [keeper.rows for keeper in KEEPERS] == [one.rows for one in ACCOUNT_TABLES]
+    for body in LINES:
+        for source in ("statement", "poll"):
+            said = Stated("default", "acme", source, "ledger:e1", bytes(16), NOON, body)
+            (row,) = table.rows(said, Configuration())
+            for column, value in zip(table.table.columns, row, strict=True):
+                _fits(column, value)
+        assert list(table.rows(msgspec.structs.replace(said, source="hook"), Configuration())) == []
 
 
 def test_the_fingerprint_follows_the_shape(monkeypatch: pytest.MonkeyPatch) -> None:
