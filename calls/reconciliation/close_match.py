@@ -14,7 +14,7 @@ from calls.reconciliation.sides import By
 
 PASSES: tuple[tuple[By, int, int], ...] = (("close", 2_000_000, 1_000), ("near", 30_000_000, 3_000))
 """By, farthest starts (µs), farthest lengths (ms)."""
-LARGEST = 256
+LARGEST = 512
 """Legs and records that are assigned at once. Where more hang together they are cut at the longest pause between two starts; what only
 a cut kept apart is compared again afterwards."""
 Edge = tuple[int, int, int, int, int]
