@@ -11,7 +11,7 @@ from cli.options import as_json, common
 from cli.reading import complete_through, connected, known_tenant, tenant_option
 from runtime.settings import Settings
 
-NAMELESS = {"number": "unknown", "queue": "no queue", "agent": "no agent", "destination": "none: it came in", "direction": "unknown"}
+NAMELESS = {"number": "unknown", "queue": "no queue", "agent": "no agent", "destination": "no destination", "direction": "unknown"}
 FIRST_REASONS = 3
 
 
