@@ -17,7 +17,7 @@ import msgspec
 
 from calls.faults import Faults
 from calls.statements.line import LineKind
-from calls.statements.units import PLAIN, SUFFIXES, Measure, Unit, unit_of, words_of
+from calls.statements.units import PLAIN, SUFFIXES, WITHOUT_MINOR, Measure, Unit, unit_of, words_of
 
 Field: TypeAlias = str
 SHOWN = 12
@@ -156,6 +156,9 @@ def header_of(names: Sequence[str], *, currency: str) -> Header:
             columns.append(column)
             if column.unit.currency not in (None, currency):
                 faults.append((name[:100], f"is in {column.unit.currency}, the account is in {currency}"))
+    if currency in WITHOUT_MINOR and "currency" not in {column.field for column in columns}:
+        said = f"does not say that it is in {currency}, which has no minor units: name it '… ({currency})'"
+        faults += [(one.name[:100], said) for one in columns if one.field in (*AMOUNTS, "balance") and one.unit.currency is None]
     faults += _twice(names, columns)
     kind = kind_of(column.field for column in columns)
     faults += _missing(kind, names, columns) if not faults else []

@@ -235,6 +235,11 @@ def test_amounts_in_another_currency_are_bad_lines() -> None:
     assert reading("id,date,amount,currency\n2,2026-06-01,1,USD\n", currency="USD").all[0].amount_minor == 100
 
 
+def test_a_currency_without_minor_units_must_be_named() -> None:
+    assert set(refused("id,date,amount\n", currency="UGX")) == {"amount"}
+    assert reading("id,date,Amount (UGX)\n1,2026-06-01,4500\n", currency="UGX").all[0].amount_minor == 4500
+
+
 # ---------------------------------------------------------------- bad lines, balances
 
 

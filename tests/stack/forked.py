@@ -27,7 +27,16 @@ from typing import Any, NoReturn
 
 MOST = 200_000  # bytes of a command with its environment
 # What commands import when they run; a module that is not there is no fault here: the command itself says it better.
-LATER = ("alembic.command", "httpx", "ingest.imports", "ingest.redrive", "projections.rebuild", "projections.schema", "runtime.telemetry")
+LATER = (
+    "alembic.command",
+    "httpx",
+    "ingest.imports",
+    "ingest.redrive",
+    "ingest.statement_files",
+    "projections.rebuild",
+    "projections.schema",
+    "runtime.telemetry",
+)
 
 
 class Forked:
