@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from morning import STATES, projected, reported
-from projecting import Bench, delivery, settle, story, traffic
+from projecting import Bench, delivery, priced, settle, story, traffic
 from psycopg import sql
 from sqlalchemy.dialects import postgresql as pg
 
@@ -73,6 +73,7 @@ def test_no_law_is_broken_in_any_range(morning: Bench, since: float | None, unti
 
 
 def test_no_law_is_broken_by_calls_that_make_no_sense(bench: Bench) -> None:
+    priced(bench, acme="acme-ke", bank="acme-ke")
     bench.project([*traffic(5, 60), *reported("5 amina available\n1800 amina talking\n1900 amina paused\n3000 amina offline")], batches=5)
     assert broken(check(bench.url, "default")) == []
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import schemathesis
 from asking import Desk, journey, neutral, opened
+from costs import charge
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import checks
@@ -17,7 +18,9 @@ from calls.journey import Anomaly, MenuStep
 @pytest.fixture(scope="module")
 def desk(database_url: str) -> Iterator[Desk]:
     with opened(database_url) as made:
-        one = journey(made, sid="call-1", menu_path=[MenuStep("call-1", 0, "main", "1")], anomalies=[Anomaly("missing_end", "x")])
+        costs = [charge("call-1"), charge("call-1", "a", None)]
+        told = {"menu_path": [MenuStep("call-1", 0, "main", "1")], "anomalies": [Anomaly("missing_end", "x")], "charges": costs}
+        one = journey(made, sid="call-1", **told)
         made.store(one, journey(made, labels=["twice"]), journey(made, labels=["twice"]))
         made.journal("call-1", neutral("call.started", "call-1", one.started_at))
         yield made
@@ -32,6 +35,8 @@ DAY = {"from": "2026-09-01T00:00:00Z", "to": "2026-09-02T00:00:00Z"}
 ASKED = {
     "/v1/metrics/query": DAY | {"metrics": "queue.offered,sl.negative,queue.wait_p95", "group_by": "queue,hour", "compare": "previous"},
     "/v1/metrics/explain": DAY | {"metrics": "queue.offered"},
+    "/v1/charges": DAY | {"group_by": "queue,day,destination"},
+    "/v1/bills": {"account": "acme", "month": "2026-09"},
     "/v1/metrics/bridge": DAY | {"from_preset": "genesys", "to_preset": "wazo"},
 }
 PATHS = [
@@ -53,7 +58,9 @@ CASES = [
     *(
         (path, BAD)
         for path in PATHS
-        if path.startswith(("/v1/journeys", "/v1/metrics", "/v1/invariants", "/v1/re-ratings", "/v1/closed-periods"))
+        if path.startswith(
+            ("/v1/journeys", "/v1/metrics", "/v1/invariants", "/v1/re-ratings", "/v1/closed-periods", "/v1/charges", "/v1/bills")
+        )
     ),
 ]  # others take nothing
 
