@@ -1,4 +1,4 @@
-"""`safiri plans list|show|check`: the rate plans that come with Safiri, and whether one of your own holds."""
+"""`safiri plans list|show|check`: the rate plans that come with Safiri or were posted, and whether one of your own holds."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import click
 from calls.clock import rfc3339
 from calls.faults import Faults
 from calls.rating.answer import plan_as_json
-from calls.rating.plan import parse
+from calls.rating.plan import parse, written
 from cli.options import as_json, common
-from runtime.plans import plan_named, shipped, shipped_text, text_of
+from cli.reading import plan_named, plans, tenant_option
+from runtime.plans import shipped, shipped_text, text_of
 from runtime.settings import Settings
 
 
@@ -22,14 +23,16 @@ def command() -> None:
 
 
 @command.command("list")
+@tenant_option
 @as_json
 @common
-def list_(settings: Settings, as_json: bool) -> None:
-    """The plans that come with Safiri, with their versions."""
+def list_(settings: Settings, tenant: str, as_json: bool) -> None:
+    """The plans that come with Safiri, and where a stack runs, those posted to it, with their versions."""
+    known = plans(settings, tenant)
     if as_json:
-        click.echo(json.dumps({"plans": [plan_as_json(plan) for plan in shipped().values()]}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({"plans": [plan_as_json(plan) for plan in known.values()]}, indent=2, ensure_ascii=False))
         return
-    for plan in shipped().values():
+    for plan in known.values():
         for version in plan.versions:
             rules = f"rules: {len(version.rules)}" if version.rules else "no rates: every leg is unrated"
             click.echo(f"{plan.id:<22} {plan.currency}  {version.version:<10} from {rfc3339(version.valid_from)}  {rules}")
@@ -37,14 +40,16 @@ def list_(settings: Settings, as_json: bool) -> None:
 
 @command.command("show")
 @click.argument("name")
+@tenant_option
 @as_json
 @common
-def show(settings: Settings, name: str, as_json: bool) -> None:
+def show(settings: Settings, name: str, tenant: str, as_json: bool) -> None:
     """A plan as it is written, to read or to copy."""
+    plan = plan_named(settings, tenant, name)
     if as_json:
-        click.echo(json.dumps(plan_as_json(plan_named(name)), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(plan_as_json(plan), indent=2, ensure_ascii=False))
     else:
-        click.echo(shipped_text(name), nl=False)
+        click.echo(shipped_text(name) if plan == shipped().get(name) else written(plan), nl=False)
 
 
 @command.command("check")

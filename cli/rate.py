@@ -18,7 +18,8 @@ from calls.rating.legs import read_legs
 from calls.rating.rate import rate
 from calls.rating.terms import DIRECTIONS, KINDS, Plan
 from cli.options import as_json, common
-from runtime.plans import plan_in, plan_named, refused
+from cli.reading import plan_named, tenant_option
+from runtime.plans import plan_in, refused
 from runtime.problems import Refused, invalid
 from runtime.settings import Settings
 
@@ -33,18 +34,21 @@ from runtime.settings import Settings
 @click.option("--talk-s", metavar="SECONDS", help="Of a single leg: from the answer to the end.")
 @click.option("--ring-s", metavar="SECONDS", help="Of a single leg: before that.")
 @click.option("--started-at", metavar="TIME", help="Of a single leg: RFC 3339 with a zone.")
+@tenant_option
 @as_json
 @common
-def command(settings: Settings, file: Path | None, *, plan: str | None, plan_file: Path | None, as_json: bool, **leg: str | None) -> int:
+def command(
+    settings: Settings, file: Path | None, *, plan: str | None, plan_file: Path | None, tenant: str, as_json: bool, **leg: str | None
+) -> int:
     """Rate the legs in FILE (JSON or CSV, - for standard input), or one leg given by options.
 
     CSV has the columns direction, kind, to, started_at, answered_at, ended_at or talk_s, ring_s, call_sid; JSON a list of objects
     with the same names. Exit 1 where a leg is unrated.
     """
-    chosen = _plan(plan, plan_file)
+    chosen = _plan(settings, tenant, name=plan, file=plan_file)
     try:
         legs = read_legs(_legs(file, leg))
-        charges = rate(chosen, legs, zone=settings.tenant("default").timezone)
+        charges = rate(chosen, legs, zone=settings.tenant(tenant).timezone)
     except Faults as faults:
         raise refused(faults, "Invalid legs") from None
     if as_json:
@@ -54,10 +58,10 @@ def command(settings: Settings, file: Path | None, *, plan: str | None, plan_fil
     return 1 if any(one.amount_minor is None for one in charges) else 0
 
 
-def _plan(name: str | None, file: Path | None) -> Plan:
+def _plan(settings: Settings, tenant: str, *, name: str | None, file: Path | None) -> Plan:
     if (name is None) == (file is None):
         raise invalid("plan", "give --plan NAME (safiri plans lists them) or --plan-file FILE")
-    return plan_in(file) if file is not None else plan_named(name or "")
+    return plan_in(file) if file is not None else plan_named(settings, tenant, name or "")
 
 
 def _legs(file: Path | None, leg: dict[str, str | None]) -> object:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runtime import addresses
-from runtime.problems import Missing, Refused
+from runtime.problems import Missing, Refused, Retry
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from api.freshness import Freshness
+    from calls.rating.terms import Plan
 
 tenant_option = click.option("--tenant", default="default", show_default=True, metavar="NAME", help="Whose rows.")
 
@@ -66,6 +67,36 @@ def complete_through(settings: Settings, engine: sa.Engine) -> str | None:
     """Up to when the tables have everything; None where nobody can say now."""
     with freshness(settings, engine) as readings:
         return readings.complete_through()
+
+
+def plans(settings: Settings, tenant: str) -> dict[str, Plan]:
+    """Every plan that the tenant can name: those that come with Safiri, and where a stack runs, those posted to it too."""
+    import psycopg
+
+    from runtime.plans import shipped
+    from runtime.posted_plans import plans_of
+    from runtime.postgres import AWAY, connect
+
+    known_tenant(settings, tenant)
+    try:
+        address = database(settings)
+    except Missing:
+        return shipped()
+    try:
+        with connect(address, name="plans", autocommit=True) as connection:
+            return plans_of(connection, tenant)
+    except psycopg.errors.UndefinedTable as error:
+        raise Retry("the schema is not there yet: `safiri migrate` makes it") from error
+    except AWAY as error:
+        raise Retry("Postgres went away: ask again") from error
+
+
+def plan_named(settings: Settings, tenant: str, name: str) -> Plan:
+    """One of them. Refused 404 where there is none."""
+    known = plans(settings, tenant)
+    if name not in known:
+        raise Refused(404, "Unknown plan", f"there is no plan {name[:64]!r}; there are {', '.join(known)}")
+    return known[name]
 
 
 def printed(document: Any) -> None:

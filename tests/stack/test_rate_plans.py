@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from asking import Desk, opened, problem
+from whole import Stack
 
 HEAD = 'currency = "KES"\ntimezone = "UTC"\n'
 LEG = {"direction": "outbound", "kind": "external", "to": "+254720000001"}
@@ -83,3 +85,13 @@ def test_what_is_wrong_is_named_and_nothing_is_kept(desk: Desk, writing: str) ->
     problem(post(desk, "/v1/rate", {"plan": "bad", "legs": []}, desk.key), 404)
     problem(post(desk, "/v1/rate", {"plan": "a\0b", "legs": []}, desk.key), 404)
     problem(post(desk, "/v1/rate", {"plan": "moving-ke", "legs": []}, desk.other_key), 404)
+
+
+def test_where_a_stack_runs_the_commands_know_what_was_posted_to_it(stack: Stack) -> None:
+    body = {"plan": "posted-ke", "plan_toml": HEAD + version("1", "2000-01-01T00:00:00Z", 246)}
+    assert stack.http.post("/v1/rate-plans", json=body, headers={"Authorization": f"Bearer {stack.key}"}).status_code == 200
+    assert "posted-ke" in stack.cli("plans", "list")
+    assert "posted-ke" not in stack.cli("plans", "list", "--tenant", "other")
+    assert 'version = "1"' in stack.cli("plans", "show", "posted-ke")
+    said = json.loads(stack.cli("rate", "--plan", "posted-ke", "--to", "+254720000001", "--talk-s", "60", "--json"))
+    assert said["total_minor"] == 246
