@@ -9,10 +9,9 @@ import polars as pl
 import psycopg
 
 from api.money import kept, sides
-from api.money.lines import latest
 from api.money.periods import Period
-from api.money.sides import Asked
-from calls.clock import to_datetime, to_micros
+from api.money.snapshot import DAY, Asked, asked
+from calls.clock import Micros, to_micros
 from calls.rating.terms import Plan
 from calls.reconciliation.run import Beside, Result, reconcile
 from runtime import clock, posted_plans
@@ -23,11 +22,6 @@ from runtime.settings import Settings
 LONGEST_DAYS = 403  # thirteen months
 LONGEST_S = 120  # a question
 _USUAL = "KES"
-_INSIDE = "l.tenant = %(tenant)s AND l.account = %(account)s AND l.at >= %(since)s AND l.at < %(until)s"
-_OTHERWISE = (
-    'SELECT FROM {}.statement_lines o WHERE o.tenant = l.tenant AND o.account = l.account AND o.kind = l.kind AND o."row_id" = l."row_id" '
-    "AND o.digest <> l.digest"
-)
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
@@ -45,14 +39,14 @@ def run(database_url: str, settings: Settings, tenant: str, *, period: Period) -
         with connect(database_url, name="reconcile") as keeping, keeping.transaction():
             kept.alone(keeping, tenant, period)
             with patient(database_url, name="reconcile", longest_s=LONGEST_S) as connection:
-                result = _result(sides.asked(connection, tenant, period), settings)
+                result = _result(asked(connection, tenant, period), settings)
             return _reconciliation(keeping, tenant, period=period, result=result)
     except AWAY as error:
         raise Retry("Postgres went away: ask again") from error
 
 
 def _sensible(period: Period) -> None:
-    if period.end - period.begin > LONGEST_DAYS * sides.DAY:
+    if period.end - period.begin > LONGEST_DAYS * DAY:
         raise invalid("to", f"at most {LONGEST_DAYS} days (thirteen months) after from")
 
 
@@ -66,10 +60,13 @@ def _result(of: Asked, settings: Settings) -> Result:
         raise invalid(
             "account", "has no rate plan, so none of its calls has a charge: name one in safiri.toml, rate_plan under its account"
         )
-    found = sides.sides(of)
+    read = sides.read(of)
     plans = posted_plans.plans_of(of.connection, of.tenant)
-    beside = _beside(of, zone=settings.tenant(of.tenant).timezone, plans=plans, currency=_currency(found.ours, plans.get(plan or "")))
-    return reconcile(found, period=(of.period.begin, of.period.end), beside=beside)
+    beside = Beside(
+        zone=settings.tenant(of.tenant).timezone, plans=plans, currency=_currency(read.sides.ours, plans.get(plan or "")),
+        ledger_dates=_ledger_dates(of), changed_lines=read.changed_lines, rest_millicents=read.rest_millicents,
+    )  # fmt: skip
+    return reconcile(read.sides, period=(of.period.begin, of.period.end), beside=beside)
 
 
 def _currency(ours: pl.DataFrame, plan: Plan | None) -> str:
@@ -78,25 +75,11 @@ def _currency(ours: pl.DataFrame, plan: Plan | None) -> str:
     return str(counts["currency"][0]) if counts.height else plan.currency if plan else _USUAL
 
 
-def _beside(of: Asked, *, zone: str, plans: dict[str, Plan], currency: str) -> Beside:
-    asked = of.parameters(since=to_datetime(of.period.begin), until=to_datetime(of.period.end))
-    table, lines = f"{of.schema}.statement_lines", latest(of.schema)
-    ledger = f"FROM {table} l WHERE l.tenant = %(tenant)s AND l.account = %(account)s AND l.kind = 'ledger'"
-    dates = _row(of, f"SELECT min(l.at), max(l.at) {ledger}", asked)
-    moved = f"SELECT l.row_id FROM {lines} l WHERE {_INSIDE} AND l.kind = 'ledger' AND EXISTS ({_OTHERWISE.format(of.schema)})"
-    changed = of.connection.execute(moved.encode(), asked).fetchall()
-    rests = ", ".join(f"coalesce(sum(rest_millicents) FILTER (WHERE kind = '{kind}'), 0)::bigint" for kind in ("ledger", "call_record"))
-    rest = _row(of, f"SELECT {rests} FROM {lines} l WHERE {_INSIDE}", asked)
-    return Beside(
-        zone=zone, plans=plans, currency=currency, ledger_dates=None if dates[0] is None else (to_micros(dates[0]), to_micros(dates[1])),
-        changed_lines=tuple(row[0] for row in changed), rest_millicents=(int(rest[0]), int(rest[1])),
-    )  # fmt: skip
-
-
-def _row(of: Asked, statement: str, asked: dict[str, object]) -> tuple[Any, ...]:
-    row: tuple[Any, ...] | None = of.connection.execute(statement.encode(), asked).fetchone()
-    assert row is not None, "an aggregate has a row"
-    return row
+def _ledger_dates(of: Asked) -> tuple[Micros, Micros] | None:
+    table = f"{of.schema}.statement_lines"
+    dates = f"SELECT min(at), max(at) FROM {table} WHERE tenant = %(tenant)s AND account = %(account)s AND kind = 'ledger'"
+    row = of.connection.execute(dates.encode(), of.parameters()).fetchone()
+    return (to_micros(row[0]), to_micros(row[1])) if row and row[0] is not None else None
 
 
 def _reconciliation(keeping: psycopg.Connection[Any], tenant: str, *, period: Period, result: Result) -> Reconciliation:
