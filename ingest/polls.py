@@ -31,7 +31,7 @@ from runtime.settings import Settings
 log = structlog.get_logger("polls")
 PER_S = 5.0  # requests to one account's provider
 TRIES, FIRST_WAIT_S, LONGEST_WAIT_S = 5, 1.0, 60.0  # within a round; who is told to wait longer comes back later
-BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 900.0  # after rounds that failed
+BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 900.0  # after rounds that failed
 COUNTED_S, UNCHANGED_S = 3600, 3600  # between two looks at the counts, and at a balance that stays what it is
 REMEMBERED = 50_000  # rows that need not be sent again
 WALLETS = ("/v1/wallet", "/v1/wallet/balance")  # the vendors' pages have both
