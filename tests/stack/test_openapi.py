@@ -50,6 +50,7 @@ PATHS = [
     "/v1/metrics",
     "/v1/re-ratings",
     "/v1/closed-periods",
+    "/v1/reconciliations",
     *ASKED,
 ]
 GOOD, BAD = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
+import schemathesis
 import sqlalchemy as sa
 from asking import Kafka, problem
 from fastapi.testclient import TestClient
@@ -47,7 +48,7 @@ class Office:
         with psycopg.connect(database_url, autocommit=True) as connection:
             for tenant in ("default", "other"):
                 append(connection, tenant, PLANS["by-second"], now=lambda: 1)
-        app = build(SETTINGS, {"http": "", "database": database_url, "kafka": "", "virtual": "", "pid": 0}, log=Kafka())
+        self.app = app = build(SETTINGS, {"http": "", "database": database_url, "kafka": "", "virtual": "", "pid": 0}, log=Kafka())
         self.http = TestClient(app, raise_server_exceptions=False)
         made = sa.create_engine(sa.make_url(database_url).set(drivername="postgresql+psycopg"))
         with made.begin() as connection:
@@ -270,6 +271,17 @@ def test_an_export_has_the_latest_result_of_each_period(office: Office) -> None:
     assert [one["content"] for one in mine] == office.differences(found["id"], limit=500)
     assert sum(one["amount_minor"] for one in mine) == found["theirs_minor"] - found["ours_minor"]
     assert not [one for one in rows if one["account"] == "late"]  # its first result had two, its last has none
+
+
+def test_answers_are_as_described(office: Office) -> None:
+    found = office.run("month")
+    document = schemathesis.openapi.from_asgi("/openapi.json", office.app)
+    key = {"Authorization": f"Bearer {office.keys['default', 'write']}"}
+    for path in ("/v1/reconciliations", "/v1/reconciliations/{id}", "/v1/reconciliations/{id}/differences"):
+        case = document[path]["GET"].Case(path_parameters={"id": found["id"]} if "{id}" in path else {})
+        case.validate_response(case.call(headers=key))
+    posted = document["/v1/reconciliations"]["POST"].Case(body={"account": "month", **MONTH}, media_type="application/json")
+    posted.validate_response(posted.call(headers=key))
 
 
 def test_each_tenant_has_its_own(office: Office) -> None:
