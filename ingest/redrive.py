@@ -13,13 +13,14 @@ from calls.providers import PROVIDERS
 from ingest.accept import Origin, envelope
 from ingest.events import event
 from ingest.publish import Appender
+from ingest.statement_lines import line_again, means_of, origin_of
 from runtime.addresses import Addresses
 from runtime.postgres import connect
 from runtime.problems import Refused
 from runtime.settings import Account, Settings
 
 AT_ONCE = 50  # bodies in memory
-COLUMNS = "id, tenant, account, provider, received_at, content_type, headers, body"
+COLUMNS = "id, tenant, account, provider, source, received_at, content_type, headers, body"
 
 
 def redrive(settings: Settings, addresses: Addresses, ids: list[str], everything: bool) -> dict[str, int]:
@@ -39,7 +40,7 @@ def redrive(settings: Settings, addresses: Addresses, ids: list[str], everything
         for start in range(0, len(rows), AT_ONCE):
             few = [row[0] for row in rows[start : start + AT_ONCE]]
             whole = connection.execute(f"SELECT {COLUMNS} FROM safiri.quarantine WHERE id = ANY(%s) ORDER BY received_at, id", (few,))
-            made = {row[0]: _again(settings, row) for row in whole}
+            made = {row[0]: _again(settings, addresses["database"], row) for row in whole}
             good = {identity: one for identity, one in made.items() if one.stream_kind != "quarantine"}
             appender.append(good.values())
             appender.flush()
@@ -62,14 +63,17 @@ def _uuid(text: str) -> uuid.UUID:
         raise Refused(404, "Unknown id", f"{text[:100]!r} is no id of a quarantined delivery; see `safiri quarantine ls`") from None
 
 
-def _again(settings: Settings, row: tuple[Any, ...]) -> Envelope:
+def _again(settings: Settings, database_url: str, row: tuple[Any, ...]) -> Envelope:
     """The envelope as it would be made today, with its receipt and its time of receipt."""
-    identity, tenant, account, provider, received_at, content_type, headers, body = row
+    identity, tenant, account, provider, source, received_at, content_type, headers, body = row
     if provider not in PROVIDERS or account is None:
         return _kept(identity, "it does not say which account it came for")
     known = settings.accounts.get(account) or Account(provider=provider, tenant=tenant or "default")
     origin = Origin(account, known, PROVIDERS[provider], source="redrive")
     try:
+        if source == "statement":
+            made = _line_again(settings, database_url, origin, bytes(body))
+            return msgspec.structs.replace(made, receipt=identity.hex, received_at=to_micros(received_at))
         if provider == "neutral":
             event(origin, bytes(body))
         made = envelope(
@@ -79,6 +83,12 @@ def _again(settings: Settings, row: tuple[Any, ...]) -> Envelope:
     except ValueError as error:
         return _kept(identity, str(error))
     return msgspec.structs.replace(made, receipt=identity.hex)
+
+
+def _line_again(settings: Settings, database_url: str, origin: Origin, body: bytes) -> Envelope:
+    """A line of a statement. Raises ValueError where it cannot be counted today either."""
+    means = means_of(settings, origin.account, database_url=database_url, signature="redrive")
+    return line_again(origin_of(origin.name, origin.account, import_id=""), body, means)
 
 
 def _kept(identity: uuid.UUID, reason: str) -> Envelope:

@@ -10,7 +10,8 @@ from calls.envelope import Envelope, body_fields, digest
 from calls.faults import Faults
 from calls.masking import mask_text
 from calls.providers import PROVIDERS
-from calls.statements.columns import header_of
+from calls.statements import written
+from calls.statements.columns import Header, columns_of, header_of
 from calls.statements.read import Row, Table
 from calls.statements.taking import Taken, Taking
 from ingest.accept import Origin
@@ -111,6 +112,16 @@ def envelope_of(origin: Origin, taken: Taken, *, signature: str) -> Envelope:
         event_id=taken.event_id, receipt=os.urandom(16).hex(), received_at=now(), digest=taken.digest, source=origin.source,
         signature=signature, content_type="application/json", body=text, body_bytes=raw, import_id=origin.import_id,
     )  # fmt: skip
+
+
+def line_again(origin: Origin, body: bytes, means: Means) -> Envelope:
+    """A row that was put aside, as today's reader takes it. Raises ValueError with the reason where it does not."""
+    known = written.read(body)
+    if known is None or known.kind == "stats":
+        raise ValueError("it is no row of columns: mend the line in its file, and import that again")
+    header = Header(known.kind, columns_of(tuple(known.fields)))
+    taking = Taking(header, zone=means.zone, country=means.country, currency=means.currency)
+    return envelope_of(origin, taking.take(Row(0, known.fields, "", body)), signature=means.signature)
 
 
 def account_of(settings: Settings, tenant: str | None, name: str) -> Account:

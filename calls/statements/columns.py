@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -133,6 +134,17 @@ def _split(plain: str, units: list[str]) -> tuple[Field, int, Unit] | None:
             if found and _MEASURES.get(found[0], "none") != "none":  # a unit says nothing of an id
                 return found
     return None
+
+
+@lru_cache(maxsize=4096)
+def columns_of(names: tuple[str, ...]) -> tuple[Column, ...]:
+    """The columns that are understood, the first to be asked first. Never raises: what came in may be read by other rules since."""
+    found: list[Column] = []
+    for name in names:
+        with suppress(ValueError):
+            column = understand(name)
+            found += [column] if column else []
+    return tuple(sorted(found, key=lambda one: (one.place, one.name)))
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -15,7 +13,7 @@ from calls.parties import normalise
 from calls.providers.reading import LONGEST_ID, identifier, text, word_of
 from calls.providers.reading import direction as direction_of
 from calls.statements import values
-from calls.statements.columns import Column, Field, understand
+from calls.statements.columns import Column, Field, columns_of
 from calls.statements.line import Line, LineKind
 from calls.statements.units import PLAIN
 from calls.statements.values import MONTH_FIRST, Amount
@@ -43,7 +41,7 @@ def parse(kind: LineKind, fields: Fields, *, row_id: str, zone: str, country: st
 
     `zone`, `country`: of the tenant, for times and numbers that name none. `currency`: of amounts that name none.
     """
-    read = _Reader(_plan(tuple(fields)), fields, zone, country)
+    read = _Reader(columns_of(tuple(fields)), fields, zone, country)
     said = read.said_currency()
     money = _money(kind, read, said or currency)
     balance = read.amount("balance", said or currency)
@@ -64,17 +62,6 @@ def parse(kind: LineKind, fields: Fields, *, row_id: str, zone: str, country: st
         rate_per_minute=read.rate(said or currency), entry_type=read.text("entry_type"), description=read.text("description"),
         balance_minor=balance.minor if balance else None,
     )  # fmt: skip
-
-
-@lru_cache(maxsize=4096)
-def _plan(names: tuple[str, ...]) -> tuple[Column, ...]:
-    """The columns that are understood, the first to be asked first."""
-    found: list[Column] = []
-    for name in names:
-        with suppress(ValueError):
-            column = understand(name)
-            found += [column] if column else []
-    return tuple(sorted(found, key=lambda one: (one.place, one.name)))
 
 
 class _Reader:

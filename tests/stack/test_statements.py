@@ -193,3 +193,23 @@ def test_many_lines_with_a_count_for_each(stack: Stack, mark: str, tmp_path: Pat
     counts = imported(stack, path)
     assert (counts["read"], counts["accepted"], counts["duplicate"], len(counts["rejected"])) == (6000, 5994, 0, 6)
     assert taken(stack, path.read_bytes()) == counts | {"accepted": 0, "duplicate": 5994}
+
+
+def test_a_line_that_is_understood_today_is_redriven(stack: Stack, mark: str) -> None:
+    taken(stack, f"id,date,amount\n{mark}-1,2026-06-01,lots\n{mark}-2,2026-06-01,some\n")
+    aside = stack.execute(
+        "SELECT id::text, reason FROM safiri.quarantine WHERE encode(body, 'escape') LIKE %s ORDER BY reason", f"%{mark}%"
+    )
+    assert [reason for _, reason in aside] == [
+        "line 2: amount: 'lots' is no amount such as 4.50",
+        "line 3: amount: 'some' is no amount such as 4.50",
+    ]
+    stack.execute(
+        "UPDATE safiri.quarantine SET body = replace(encode(body, 'escape'), 'lots', 'KES 4.50')::bytea WHERE id = %s::uuid", aside[0][0]
+    )
+    stack.cli("quarantine", "redrive", aside[0][0], aside[1][0], code=1)
+    stack.fresh()
+    assert rows(stack, mark) == [("ledger", None, 450)]
+    assert stack.execute("SELECT reason, attempts FROM safiri.quarantine WHERE id = %s::uuid", aside[1][0]) == [
+        ("amount: 'some' is no amount such as 4.50", 1)
+    ]
