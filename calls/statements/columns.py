@@ -27,7 +27,8 @@ SHOWN = 12
 _NAMES: dict[Field, tuple[str, ...]] = {
     "row": ("id", "entryid lineid ledgerid ledgerentryid rowid recordid cdrid", "idempotencykey"),
     "shared": ("receiptno receipt receiptnumber", "transactionid transactionno transactionnumber transactioncode txnid", "eventid"),
-    "call_id": ("callid callsid", "calluuid providercallid uniqueid uuid sid", "linkedid", "reference referenceno ref"),
+    "call_id": ("callid callsid", "calluuid providercallid uniqueid uuid sid", "linkedid"),
+    "reference": ("reference referenceno referencenumber ref",),
     "session_id": ("sessionid",),
     "client_request_id": ("clientrequestid metadataclientrequestid",),
     "metadata": ("metadata",),

@@ -17,7 +17,7 @@ from calls.statements.seen import Seen, mark
 
 MOST_SAID = 160  # characters of a line's details in its id
 _ORDER: dict[LineKind, tuple[Field, ...]] = {
-    "call_record": ("row", "call_id", "session_id", "shared"),
+    "call_record": ("row", "call_id", "session_id", "shared", "reference"),
     "ledger": ("row", "shared"),
     "balance": ("row", "shared"),
 }

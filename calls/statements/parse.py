@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
@@ -26,6 +27,7 @@ CREDITS = frozenset({
 DEBITS = frozenset({
     "debit", "dr", "d", "charge", "charged", "usage", "call", "calls", "withdrawal", "withdrawn", "fee", "rental", "rent", "storage",
 })  # fmt: skip
+BESIDE_CALLS = re.compile(r"top.?up|deposit|rent|storage|subscri|\bsms\b|month|number|\bfee|payment|pay.?bill|fund|withdraw")
 MOVED = frozenset({"completed", "complete", "success", "successful", "settled", "posted", "ok"})
 _DIRECTIONS: dict[str, Direction] = {"in": "inbound", "i": "inbound", "out": "outbound", "o": "outbound"}
 TIMES: tuple[Field, ...] = ("at", "started_at", "answered_at", "ended_at", "updated_at")
@@ -53,7 +55,7 @@ def parse(kind: LineKind, fields: Fields, *, row_id: str, zone: str, country: st
     started = times.get("started_at")
     return Line(
         kind=kind, row_id=row_id, at=_date(kind, times), updated_at=times.get("updated_at"),
-        call_id=read.identifier("call_id") or (read.identifier("row") if kind == "call_record" else None),
+        call_id=_call_id(kind, read, money),
         session_id=read.identifier("session_id"), client_request_id=_request_id(read),
         direction=direction, caller=caller, called=called,
         started_at=times.get("at") if started is None and kind == "call_record" else started,
@@ -142,6 +144,17 @@ class _Reader:
 
 
 # ---------------------------------------------------------------- what the fields come to
+
+
+def _call_id(kind: LineKind, read: _Reader, money: Amount | None) -> str | None:
+    """A reference is a call's where nothing says that the line is about something else."""
+    known = read.identifier("call_id")
+    if known is None and kind == "call_record":
+        return read.identifier("row") or (None if "session_id" in read.found else read.identifier("reference"))
+    if known is None and "reference" in read.found and money is not None and money.minor > 0:
+        told = f"{read.text('entry_type') or ''} {read.text('description') or ''}".lower()
+        return None if BESIDE_CALLS.search(told) else read.identifier("reference")
+    return known
 
 
 def _date(kind: LineKind, times: Mapping[Field, Micros | None]) -> Micros | None:

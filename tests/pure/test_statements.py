@@ -112,6 +112,14 @@ def test_the_type_says_which_way_money_went_else_its_sign(entry: str, amount: st
     assert line.amount_minor == minor
 
 
+def test_a_reference_is_a_calls_id_unless_the_line_is_about_something_else() -> None:
+    read = reading(
+        "Date,Description,Reference,Debit,Credit\n2026-06-01,Call to +254720000001,c-1,4.50,\n2026-06-01,Number rental,N-7,116,\n"
+        "2026-06-01,M-Pesa,SLR1,,1000.00\n2026-06-01,Payment,SLR2,5.00,\n"
+    )
+    assert [line.call_id for line in read.all] == ["c-1", None, None, None]
+
+
 def test_what_a_call_cost_has_no_sign() -> None:
     assert reading("Call Sid,Start Time,Duration,Price\nCA1,2026-06-01 12:00:00,61,-0.05\n").all[0].amount_minor == 5
 
