@@ -44,9 +44,10 @@ def pairs(written: tuple[str, ...], prefix: str) -> Pairs:
         yield f"{prefix}{name}", value
 
 
-def figure(value: float | None, unit: str) -> str:
-    """A value with its unit: `83.02 %`, `12.3 s`, `1060`; `-` where there is none."""
+def figure(value: float | None, unit: str, currency: str | None = None) -> str:
+    """A value with its unit: `83.02 %`, `12.3 s`, `KES 4.50`, `1060`; `-` where there is none."""
     from calls.ladder import spoken
+    from calls.money import money
 
     if value is None:
         return "-"
@@ -54,6 +55,8 @@ def figure(value: float | None, unit: str) -> str:
         return f"{value * 100:.2f} %"
     if unit == "ms":
         return spoken(round(value))
+    if unit == "minor":
+        return money(round(value), currency)
     return str(round(value)) if value == round(value) else f"{value:g}"
 
 

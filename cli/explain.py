@@ -45,9 +45,10 @@ def command(
 def _shown(document: dict[str, Any]) -> None:
     from calls.ladder import plain
 
-    unit = document["definition"]["unit"]
+    definition = document["definition"]
     sides = f" ({document['numerator']} / {document['denominator']})" if document["denominator"] is not None else ""
-    click.echo(f"{document['metric']}: {figure(document['value'], unit)}{sides}, {document['definition']['formula']}")
+    value = figure(document["value"], definition["unit"], definition.get("currency"))
+    click.echo(f"{document['metric']}: {value}{sides}, {definition['formula']}")
     rows = [[str(one["amount"]), plain(one["call_sid"] or one.get("agent") or "-"), one["why"]] for one in document["contributions"]]
     if rows:
         for line in table(["amount", "call", "why"], rows, left=3):

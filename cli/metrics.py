@@ -82,7 +82,7 @@ def _rows(found: list[dict[str, Any]], definitions: dict[str, Any], zone: str) -
         [
             moment(row["interval_start"], ZoneInfo(zone))[:16],
             *("-" if value is None else plain(str(value)) for value in row["group"].values()),
-            *(figure(row["values"][name]["value"], definitions[name]["unit"]) for name in definitions),
+            *(figure(row["values"][name]["value"], one["unit"], one.get("currency")) for name, one in definitions.items()),
         ]
         for row in found
     ]

@@ -10,6 +10,7 @@ import pytest
 from calls.clock import parse_time
 from calls.journey import Anomaly, Call, Durations, Journey, Leg, MenuStep, QueueVisit, Segment, document
 from calls.ladder import WIDTH, ladder, offset, plain, spoken
+from calls.money import money
 
 NOON = parse_time("2026-09-01T12:00:00Z") or 0
 SECOND = 1_000_000
@@ -137,3 +138,10 @@ def test_what_no_rule_covers_is_unrated_and_never_free() -> None:
 
 def test_a_story_without_charges_says_nothing_of_money() -> None:
     assert "in all" not in "\n".join(drawn(story()))
+
+
+@pytest.mark.parametrize(("minor", "shown"), [
+    (0, "KES 0.00"), (5, "KES 0.05"), (450, "KES 4.50"), (-450, "KES -4.50"), (123_456_789, "KES 1,234,567.89"), (2**70, "KES 11,805,916,207,174,113,034.24"),
+])  # fmt: skip
+def test_money_is_told_in_hundredths_and_never_rounded(minor: int, shown: str) -> None:
+    assert (money(minor, "KES"), money(minor, None)) == (shown, shown.removeprefix("KES "))

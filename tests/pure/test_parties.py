@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calls.parties import LONGEST, normalise, readable
+from calls.parties import LONGEST, calling_code, normalise, readable
 
 NUMBER = "+254712345678"
 
@@ -44,3 +44,10 @@ def test_it_never_fails_and_is_done_once(text: str, country: str) -> None:
     if readable(text, country) is not None:
         assert normalise(once, country) == once
         assert readable(once, country) == once
+
+
+@pytest.mark.parametrize(("number", "code"), [
+    ("+254720000001", "+254"), ("+254", "+254"), ("+1415", "+1"), ("+447", "+44"), ("+7", "+7"), ("+999", None), ("+", None), ("2547", None), ("", None),
+])  # fmt: skip
+def test_a_number_begins_with_the_code_of_its_country(number: str, code: str | None) -> None:
+    assert calling_code(number) == code
