@@ -17,6 +17,7 @@ from asking import Kafka, problem
 from fastapi.testclient import TestClient
 from projecting import Bench, delivery
 from test_statement_lines import line
+from whole import Stack
 
 from api.app import build
 from calls.clock import parse_time, rfc3339
@@ -316,3 +317,41 @@ def test_a_key_that_may_only_read_runs_nothing(office: Office) -> None:
     problem(office.post("month", scope="read"), 403)
     problem(office.get("/v1/reconciliations/rc_none"), 404)
     problem(office.get("/v1/reconciliations", limit=0), 422)
+
+
+# ---------------------------------------------------------------- a running stack
+
+
+def test_a_bill_is_reconciled_by_request_and_by_command(stack: Stack) -> None:
+    """61 s by the second are KES 3.05; the provider takes whole minutes for one call, and 7 cents more than anything explains for another."""
+    for n, sid in enumerate(("priced-1", "priced-2")):
+        start = {"type": "call.started", "direction": "outbound", "from": "+254711000100", "to": "+254720000001"}
+        for type_, second, more in (("call.started", 0, start), ("call.answered", 5, {}), ("call.ended", 66, {})):
+            at = f"2026-05-01T09:{n + second // 60:02}:{second % 60:02}Z"
+            stack.events({"type": type_, "call_sid": sid, "occurred_at": at, **more}, account="priced")
+    stack.fresh()
+    ledger = "id,created_at,call_id,entry_type,amount_minor,currency,description\n"
+    ledger += "".join(
+        f"{sid}-e,2026-05-01T09:03:00Z,{sid},debit,{amount},KES,Call\n" for sid, amount in (("priced-1", 600), ("priced-2", 312))
+    )
+    headers = {"authorization": f"Bearer {stack.key}"}
+    reply = stack.http.post("/v1/statements", params={"account": "priced"}, content=ledger, headers=headers | {"content-type": "text/csv"})
+    assert reply.status_code == 200, reply.text
+    stack.fresh()
+    period = {"account": "priced", "from": "2026-04-30T21:00:00Z", "to": "2026-05-31T21:00:00Z"}
+    reply = stack.http.post("/v1/reconciliations", json=period, headers=headers)
+    assert reply.status_code == 200, reply.text
+    told = reply.json()
+    assert (told["ours_minor"], told["theirs_minor"], told["unexplained_minor"], told["changed"]) == (610, 912, 7, False)
+    assert told["causes"] == {
+        "increment_rule": {"count": 1, "amount_minor": 295},
+        "unexplained": {"count": 1, "amount_minor": 7},
+    }
+    printed = json.loads(stack.cli("reconcile", "--account", "priced", "--month", "2026-05", "--json", code=1))
+    assert printed == told  # the month of Nairobi
+    shown = stack.cli("reconcile", "--account", "priced", "--from", "2026-05-01", "--to", "2026-05-02", "--differences", "1", code=1)
+    for said in ("increment_rule", "+2.95", "9.12", "matched 2 of 2 calls (100.00%)", "UNEXPLAINED: +0.07", "priced-2"):
+        assert said in shown
+    stack.cli("reconcile", "--account", "priced", "--month", "2026-04", code=0)
+    stack.cli("reconcile", "--account", "nobody", "--month", "2026-05", code=2)
+    stack.cli("reconcile", "--account", "priced", "--month", "May", code=2)

@@ -44,6 +44,9 @@ provider = "neutral"
 signing_secrets = ["neutral_secret"]
 [accounts.silent]
 provider = "neutral"
+[accounts.priced]
+provider = "neutral"
+rate_plan = "sautikit-ke"
 [accounts.rival]
 provider = "sautikit"
 tenant = "other"
