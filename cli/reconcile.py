@@ -43,7 +43,7 @@ def command(settings: Settings, tenant: str, *, shown: int, as_json: bool, **giv
         _told(document, settings.tenant(tenant).timezone)
         if shown and document["differences"]:
             _largest(settings, tenant, document, shown=shown)
-    return 1 if found.unexplained_minor else 0
+    return 1 if found.unexplained else 0
 
 
 # ---------------------------------------------------------------- for people
@@ -92,11 +92,8 @@ def _figures(document: dict[str, Any]) -> list[str]:
     if document["changed"]:
         moved = document["moved"]
         lines.append(f"changed since the last run: {moved['came']['count']} differences came, {moved['went']['count']} went")
-    lines.append(
-        "every difference is explained"
-        if not document["unexplained_minor"]
-        else f"UNEXPLAINED: {money(document['unexplained_minor'], sign=True)}"
-    )
+    left = document["causes"].get("unexplained")
+    lines.append(f"UNEXPLAINED: {left['count']}, {money(left['amount_minor'], sign=True)}" if left else "every difference is explained")
     return lines
 
 

@@ -13,6 +13,7 @@ from api.money.periods import Period
 from api.money.snapshot import DAY, Asked, asked
 from calls.clock import Micros, to_micros
 from calls.rating.terms import Plan
+from calls.reconciliation.kpis import Counted
 from calls.reconciliation.run import Beside, Result, reconcile
 from runtime import clock, posted_plans
 from runtime.postgres import AWAY, connect, patient
@@ -25,11 +26,12 @@ _USUAL = "KES"
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
-    """`document`: JSON, as it is kept. `changed`: it is not what the run before found."""
+    """`document`: JSON, as it is kept. `changed`: it is not what the run before found. `unexplained`: so many differences; of those that
+    cancel each other out none is explained."""
 
     document: bytes
     changed: bool
-    unexplained_minor: int
+    unexplained: int
 
 
 def run(database_url: str, settings: Settings, tenant: str, *, period: Period) -> Reconciliation:
@@ -84,4 +86,4 @@ def _ledger_dates(of: Asked) -> tuple[Micros, Micros] | None:
 
 def _reconciliation(keeping: psycopg.Connection[Any], tenant: str, *, period: Period, result: Result) -> Reconciliation:
     document, changed = kept.keep(keeping, tenant, period, result=result, at=clock.now())
-    return Reconciliation(document, changed, result.unexplained_minor)
+    return Reconciliation(document, changed, result.causes.get("unexplained", Counted()).count)
