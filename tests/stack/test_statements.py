@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import io
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from whole import Stack
+
+from ingest.counting import Counts, counted_within
 
 LEDGER = "id,created_at,call_id,entry_type,amount_minor,currency,description,Balance (KES)\n"
 LINE = "{id},2026-06-01T09:0{n}:00Z,c-{n},debit,{amount},KES,Call,{balance}\n"
@@ -213,3 +217,15 @@ def test_a_line_that_is_understood_today_is_redriven(stack: Stack, mark: str) ->
     assert stack.execute("SELECT reason, attempts FROM safiri.quarantine WHERE id = %s::uuid", aside[1][0]) == [
         ("amount: 'some' is no amount such as 4.50", 1)
     ]
+
+
+def test_a_request_waits_for_the_projector_and_then_says_how_far_it_is(database_url: str) -> None:
+    some = asyncio.run(counted_within(database_url, "an import that nobody projects", 3, 0.1))
+    assert (some, some.pending) == (Counts(read=3), 3)
+    gone = asyncio.run(counted_within("postgresql://127.0.0.1:9/none", "x", 1, 0.1))
+    assert gone.pending == 1
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO safiri.imports (import_id, partition, accepted, duplicate, quarantined) VALUES ('one', 0, 1, 1, 0), ('one', 3, 0, 0, 1)"
+        )
+    assert asyncio.run(counted_within(database_url, "one", 3, 5)) == Counts(3, 1, 1, 1)
