@@ -64,7 +64,10 @@ def _opened(path: Path) -> Iterator[Any]:
             with open(path, "rb") as raw:
                 yield unzipped(raw)
     except (OSError, EOFError, zlib.error) as error:
-        raise Refused(422, "Unreadable", f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise Refused(
+            422, "Unreadable", f"{path}: {why}; lines that could be read before may be in: import the whole file again"
+        ) from error
 
 
 def table_of(source: Any, content_type: str = "") -> Table:

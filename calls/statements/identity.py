@@ -14,6 +14,7 @@ from calls.statements import written
 from calls.statements.columns import Column, Field, Header
 from calls.statements.line import LineKind
 from calls.statements.seen import Seen, mark
+from calls.statements.values import bare
 
 MOST_SAID = 160  # characters of a line's details in its id
 _ORDER: dict[LineKind, tuple[Field, ...]] = {
@@ -41,7 +42,7 @@ class Identities:
         said = int(digest[:16], 16)
         if column is None:
             return f"{kind}~{digest}~{self._occurrence(said)}"
-        own = identifier(fields[column.name])
+        own = identifier(bare(fields[column.name]))
         if own is None:
             raise ValueError(f"{column.name}: an id has at most 256 characters and no control character")
         if column.field == "shared":

@@ -76,6 +76,7 @@ class _Reader:
         self.found: dict[Field, tuple[str, Column]] = {}
         for column in columns:
             value = fields[column.name]
+            value = values.bare(value) if value[:1] in ("=", "'") else value
             if column.field not in self.found and not values.is_blank(value):
                 self.found[column.field] = value, column
 

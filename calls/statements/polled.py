@@ -131,13 +131,20 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
         """Where one is after a page of these rows, which said that the next page begins at `cursor`."""
         times = [one.at for one in rows if one.at is not None]
         running = [one.at for one in rows if one.running and one.at is not None and one.at > now - LONGEST_CALL]
-        rising = self.rising or (len(times) > 1 and times[0] < times[-1])
         newest, oldest_running = _known(max, self.newest, times), _known(min, self.oldest_running, running)
-        known = not rising and bool(times) and times[-1] < self.bound(now)
+        rising = self._rises(times)
+        falling = bool(times) and times[-1] < (newest or 0)
+        known = not rising and falling and times[-1] < self.bound(now)
         if cursor is not None and not known:
             return Position(self.since, cursor, newest, oldest_running, rising, walking=True)
         reached = _known(min, newest, [] if oldest_running is None else [oldest_running])
         return Position(self.since if reached is None else reached, self.cursor if rising else None, rising=rising)
+
+    def _rises(self, times: Sequence[Micros]) -> bool:
+        """A list is taken to begin with its oldest row where its first page does, and no later one speaks against it: who is wrong in
+        that misses rows, who does not see it only reads some again."""
+        up = list(times) == sorted(times) and len(set(times)) > 1
+        return up if self.newest is None and not self.rising else self.rising and not (times and times[0] > times[-1])
 
     def anew(self) -> Position:
         """The walk begins again."""

@@ -64,6 +64,13 @@ class Amount(NamedTuple):
     currency: str | None
 
 
+def bare(text: str) -> str:
+    """What stands in a cell that a spreadsheet was told to leave alone: `="+254700000001"`, `'0712345678`."""
+    if text[:2] == '="' and text[-1:] == '"' and len(text) > 3:
+        return text[2:-1]
+    return text[1:] if text[:1] == "'" and text[1:2] in "+0123456789" else text
+
+
 def is_blank(text: str) -> bool:
     """Written, but saying nothing; some databases write a time that is not known as the year 0."""
     return not text or (len(text) < 5 and text.lower() in BLANK) or text[:10] == "0000-00-00"

@@ -132,6 +132,16 @@ def test_a_day_and_its_hour_in_two_columns() -> None:
     assert reading("Start Time,Duration,Cost\n12:00,1:30,4.50\n").bad == {2: "Start Time: '12:00' is a time of day without its date"}
 
 
+def test_cells_that_a_spreadsheet_was_told_to_leave_alone() -> None:
+    read = reading('Call ID,Start Time,From,To,Duration,Cost\n="c-1",2026-06-01 12:00:00,="+254711000001",\'0722000001,90,4.50\n')
+    assert (read.ids, read.all[0].call_id, read.all[0].caller, read.all[0].called) == (
+        ["call_record:c-1"],
+        "c-1",
+        "+254711000001",
+        "+254722000001",
+    )
+
+
 def test_hours_in_another_zone_than_the_tenants() -> None:
     assert reading("Start Time (UTC),Duration (s)\n2026-06-01 09:00:00,9\n").all[0].at == NINE
     assert reading("Start Time,Duration (s)\n2026-06-01 05:00:00,9\n", zone="America/New_York").all[0].at == NINE
