@@ -194,7 +194,8 @@ def _polls(connection: Any, settings: Settings) -> list[Finding]:
     if failing or not polled:
         return failing
     never = len(polled) - len(found)
-    return [Finding("polls", "note" if never else "ok", f"{len(polled)} accounts" + (f", {never} not polled yet" if never else ""))]
+    accounts = f"{len(polled)} account{'s' if len(polled) != 1 else ''}"
+    return [Finding("polls", "note" if never else "ok", accounts + (f", {never} not polled yet" if never else ""))]
 
 
 def _one(connection: Any, query: str) -> Any:

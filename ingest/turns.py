@@ -6,9 +6,10 @@ the connection.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, LiteralString, TypeAlias
 
 import msgspec
 import psycopg
@@ -17,6 +18,7 @@ from calls.clock import Micros, to_datetime, to_micros
 from runtime.postgres import AWAY
 from runtime.problems import Retry
 
+WITHIN_S = 30.0  # Postgres answers
 LOCKS = 0x5AF1_05  # class of the accounts' advisory locks
 What: TypeAlias = str  # calls | statement | wallet | stats
 Kept: TypeAlias = "tuple[bytes, Micros, str | None]"  # position, when it was polled last, why that failed
@@ -36,7 +38,7 @@ class Turn:
     async def keep(self, what: What, position: msgspec.Struct | None, *, now: Micros, failed: str | None = None) -> None:
         """`position` None: it stays where it is."""
         told = None if position is None else msgspec.json.encode(position).decode()
-        await self._connection.execute(
+        await self._do(
             "INSERT INTO safiri.polls AS p (tenant, account, what, position, polled_at, failed) "
             "VALUES (%s, %s, %s, coalesce(%s, '{}'), %s, %s) "
             "ON CONFLICT (tenant, account, what) DO UPDATE SET position = coalesce(%s, p.position), polled_at = excluded.polled_at, "
@@ -44,9 +46,13 @@ class Turn:
             (*self._of, what, told, to_datetime(now), failed and failed.replace("\0", "\ufffd")[:500], told),
         )
 
+    async def _do(self, statement: LiteralString, values: tuple[object, ...]) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            await self._connection.execute(statement, values)
+
     async def drop(self, what: What) -> None:
         """It is polled no more."""
-        await self._connection.execute("DELETE FROM safiri.polls WHERE (tenant, account, what) = (%s, %s, %s)", (*self._of, what))
+        await self._do("DELETE FROM safiri.polls WHERE (tenant, account, what) = (%s, %s, %s)", (*self._of, what))
 
 
 @asynccontextmanager
@@ -67,5 +73,5 @@ async def turn(database_url: str, tenant: str, account: str) -> AsyncIterator[Tu
             )
             kept = {what: (position.encode(), to_micros(at), failed) for what, position, at, failed in await rows.fetchall()}
             yield Turn(connection, tenant, account, kept)
-    except (*AWAY, psycopg.errors.UndefinedTable) as error:
+    except (*AWAY, psycopg.errors.UndefinedTable, TimeoutError) as error:
         raise Retry(f"Postgres is not ready: {type(error).__name__}") from error

@@ -115,8 +115,9 @@ def test_a_walk_ends_where_the_list_does() -> None:
 
 
 def test_the_first_walk_does_not_go_back_for_ever() -> None:
-    assert not Position().after([Seen(NOW - FIRST - 1, running=False)], "2", now=NOW).walking
-    assert Position().after([Seen(NOW - FIRST, running=False)], "2", now=NOW).walking
+    last = (NOW - FIRST - NOON) // MINUTE
+    assert not Position().after(rows(5, last - 1), "2", now=NOW).walking
+    assert Position().after(rows(5, last), "2", now=NOW).walking
 
 
 def test_a_call_that_runs_is_read_again_but_not_for_ever() -> None:
@@ -133,3 +134,18 @@ def test_a_list_told_oldest_first_goes_on_at_its_last_page() -> None:
     here = here.after(rows(3), None, now=NOW)
     assert (here.walking, here.rising, here.cursor) == (False, True, "2")
     assert here.anew() == Position(since=here.since)
+
+
+def test_two_rows_in_the_wrong_order_make_no_list_begin_with_its_oldest() -> None:
+    """Else the next walk would begin at its end, and never see what is new."""
+    here = Position().after(rows(9, 8), "2", now=NOW).after(rows(5, 6), None, now=NOW)
+    assert here == Position(since=NOON + 9 * MINUTE)
+    unsure = Position().after(rows(5, 6), "2", now=NOW).after(rows(4, 3), None, now=NOW)
+    assert (unsure.rising, unsure.cursor) == (False, None)
+
+
+def test_rows_of_one_instant_say_nothing_of_the_order() -> None:
+    here = Position(since=NOW).after(rows(1, 1), "2", now=NOW)
+    assert here.walking and not here.rising, "it may be the oldest page"
+    assert here.after(rows(2, 3), "3", now=NOW).walking
+    assert not here.after(rows(0, 0), "3", now=NOW).walking

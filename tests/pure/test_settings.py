@@ -66,6 +66,9 @@ def test_a_tenant_that_is_not_described_is_said(tmp_path: Path) -> None:
     ("[agents.a]\nsip = 'amina@pbx.example.com'", "agents.a.sip"),
     ("public_url = 'voice.example.com'", "public_url"),
     ("[accounts.a]\nprovider = 'sautikit'\napi_url = 'api.example.com'", "accounts.a.api_url"),
+    ("[accounts.a]\nprovider = 'sautikit'\npoll_every_s = 0", "accounts.a.poll_every_s"),
+    ("[accounts.a]\nprovider = 'sautikit'\nledger_path = 'wallet'", "accounts.a.ledger_path"),
+    ("[accounts.a]\nprovider = 'sautikit'\nledger_path = '/v1/a b'", "accounts.a.ledger_path"),
     ("[queues.q]\nmax_wait_s = -1", "queues.q.max_wait_s"),
     ("[queues.q]\nmax_waiting = -1", "queues.q.max_waiting"),
     ("[queues.q]\nmax_waiting = 1.5", "queues.q.max_waiting"),
@@ -94,3 +97,10 @@ def test_a_number_is_final_after_the_horizon_of_the_accounts_it_is_of(
     settings = loaded(tmp_path, f'{HOUSES}[accounts.slow]\nprovider = "neutral"\ntenant = "north"\nretry_horizon_h = 50\n')
     question = Question(tenant, ("queue.offered",), 0, 1, filters=filters)
     assert known(settings, question, None).horizon_h == hours
+
+
+def test_polls_without_a_key_are_warned_of(tmp_path: Path) -> None:
+    polled = "[accounts.a]\nprovider = 'sautikit'\nsigning_secrets = ['x']\npoll_every_s = 60\n"
+    assert loaded(tmp_path, polled).warnings == ["accounts.a: poll_every_s without an api_key: the provider will refuse to be asked"]
+    for more in ("api_key = 'k'", "api_url = 'virtual'"):
+        assert loaded(tmp_path, polled + more).warnings == []

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from projecting import Bench
 from starlette.applications import Starlette
@@ -17,6 +18,8 @@ from starlette.routing import Route
 from calls.clock import rfc3339
 from calls.envelope import decode
 from calls.simulator import passer_by
+from cli import doctor
+from cli.doctor import Finding
 from ingest import polls
 from ingest.polls import Barred, Poll
 from runtime.problems import Retry
@@ -127,6 +130,10 @@ class Polled:
 
     def failed(self) -> dict[str, str | None]:
         return dict(self.bench.rows("SELECT what, failed FROM safiri.polls ORDER BY 1"))
+
+    def doctor(self) -> list[Finding]:
+        with psycopg.connect(self.bench.url) as connection:
+            return doctor._polls(connection, self.settings)
 
     def project(self) -> list[tuple[Any, ...]]:
         self.bench.project(self.log.sent)
@@ -283,13 +290,17 @@ def test_a_refused_key_stops_it_until_the_next_start(polled: Polled) -> None:
         with pytest.raises(Barred):
             await polled.round()
         assert "answered 401 api_key.invalid" in (polled.failed()["calls"] or "")
+        (wrong,) = polled.doctor()
+        assert (wrong.name, wrong.state) == ("polls of acme", "wrong") and "answered 401" in wrong.text
         polled.now += 60 * SECOND
         await asyncio.wait_for(polled.started().run(), 5)  # it ends by itself
         polled.provider.key = KEY
         polled.provider.ring(1)
         assert await polled.round(polled.started()) == records(1)
 
+    assert polled.doctor() == [("polls", "note", "1 account, 1 not polled yet")]
     asyncio.run(story())
+    assert polled.doctor() == [("polls", "ok", "1 account")]
 
 
 @pytest.mark.parametrize("answer", [Response("<html>login</html>"), JSONResponse({"hello": 1}), Response(b"\xff{")])
