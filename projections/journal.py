@@ -154,8 +154,8 @@ def history(cursor: psycopg.Cursor[Any], streams: Iterable[Stream], kind: Stream
     if not asked:
         return {}
     cursor.execute(
-        f"SELECT {_KEPT} FROM unnest(%s::text[], %s::text[]) AS a (tenant, stream) "
-        f"JOIN safiri.journal j ON j.tenant = a.tenant AND j.stream = a.stream AND j.stream_kind = '{kind}'",
+        f"SELECT {_KEPT} FROM unnest(%s::text[], %s::text[]) AS a (tenant, stream) CROSS JOIN LATERAL (SELECT * FROM safiri.journal j "
+        f"WHERE j.tenant = a.tenant AND j.stream = a.stream AND j.stream_kind = '{kind}' OFFSET 0) j",  # each looked up by its key
         ([tenant for tenant, _ in asked], [stream for _, stream in asked]),
         binary=True,
     )
