@@ -43,6 +43,8 @@ def run(database_url: str, settings: Settings, tenant: str, *, period: Period) -
             with patient(database_url, name="reconcile", longest_s=LONGEST_S) as connection:
                 result = _result(asked(connection, tenant, period), settings)
             return _reconciliation(keeping, tenant, period=period, result=result)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise Retry("the tables are being exchanged or made: ask again in a moment") from error
     except AWAY as error:
         raise Retry("Postgres went away: ask again") from error
 

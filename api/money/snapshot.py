@@ -72,5 +72,6 @@ def copied(of: Asked, columns: Mapping[str, str], schema: Schema, *, source: str
 
 
 def _cell(name: str, sql: str) -> str:
+    """Seconds as a double are exact to a quarter of a microsecond for centuries, and cost half of what a numeric does."""
     is_instant = name == "at" or name.endswith("_at")
-    return f"(extract(epoch FROM {sql}) * 1000000)::bigint" if is_instant else sql
+    return f"(date_part('epoch', {sql}) * 1000000)::bigint" if is_instant else sql
