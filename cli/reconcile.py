@@ -73,8 +73,8 @@ def _figures(document: dict[str, Any]) -> list[str]:
     kpis = document["kpis"]
     apart = kpis["duration_difference"]
     lines = [
-        f"matched {kpis['matched_calls']} of {kpis['calls']} calls ({document['match_rate']:.2%})",
-        f"matched {kpis['money_match_rate']:.2%} of the money",
+        f"matched {kpis['matched_calls']} of {kpis['calls']} calls ({_share(document['match_rate'])})",
+        f"matched {_share(kpis['money_match_rate'])} of the money",
         f"leakage net {money(kpis['net_leakage_minor'], sign=True)}, gross {money(kpis['gross_leakage_minor'])}",
     ]
     if apart["compared"]:
@@ -121,6 +121,11 @@ def _line(content: str) -> str:
 
     entries = (json.loads(content)["theirs"] or {"ledger": []})["ledger"]
     return f"{entries[0]['id']} {entries[0]['description'] or ''}".strip() if entries else "-"
+
+
+def _share(rate: float) -> str:
+    """Cut, not rounded: 100.00 % is all of it."""
+    return f"{int(rate * 10_000) / 100:.2f} %"
 
 
 def money(minor: int, *, sign: bool = False) -> str:

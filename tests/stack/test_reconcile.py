@@ -350,7 +350,7 @@ def test_a_bill_is_reconciled_by_request_and_by_command(stack: Stack) -> None:
     printed = json.loads(stack.cli("reconcile", "--account", "priced", "--month", "2026-05", "--json", code=1))
     assert printed == told  # the month of Nairobi
     shown = stack.cli("reconcile", "--account", "priced", "--from", "2026-05-01", "--to", "2026-05-02", "--differences", "1", code=1)
-    for said in ("increment_rule", "+2.95", "9.12", "matched 2 of 2 calls (100.00%)", "UNEXPLAINED: 1, +0.07", "priced-2"):
+    for said in ("increment_rule", "+2.95", "9.12", "matched 2 of 2 calls (100.00 %)", "UNEXPLAINED: 1, +0.07", "priced-2"):
         assert said in shown
     stack.cli("reconcile", "--account", "priced", "--month", "2026-04", code=0)
     stack.cli("reconcile", "--account", "nobody", "--month", "2026-05", code=2)
