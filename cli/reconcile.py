@@ -125,7 +125,7 @@ def _line(content: str) -> str:
 
 def _share(rate: float) -> str:
     """Cut, not rounded: 100.00 % is all of it."""
-    return f"{int(rate * 10_000) / 100:.2f} %"
+    return f"{round(rate * 1_000_000) // 100 / 100:.2f} %"
 
 
 def money(minor: int, *, sign: bool = False) -> str:
