@@ -80,6 +80,7 @@ def _journey(
     journey = _assembled(tenant, root, finished)
     journey.call_sids = sids
     journey.charges = charges_of(journey, plans, configurations=configurations, first_received=first_received)
+    _forget_receipts(journey)
     journey.events = len(everything) + sum(len(lost.get(sid, ())) for sid in sids)
     journey.anomalies = _anomalies(finished, everything, conflicts=[one for sid in sids for one in lost.get(sid, ())])
     journey.anomalies = sorted(journey.anomalies + _refused(tied.refused, set(sids)))
@@ -98,6 +99,13 @@ def _call(parts: list[Delivery], sids: list[str], *, aliases: set[str], configur
     first = next((part for part in parts if isinstance(part.facts[0], CallStarted)), parts[0])
     call = Call(ordered[0], first.account, first.provider, building.first_at, aliases=ordered[1:])
     return finish(building, call, country)
+
+
+def _forget_receipts(journey: Journey) -> None:
+    """A charge keeps its leg's; where there is none, a copy that was received earlier changes nothing."""
+    for call in journey.calls:
+        for leg in call.legs:
+            leg.received_at = 0
 
 
 def _by_rank(parts: list[Delivery], sids: list[str], aliases: set[str]) -> list[str]:

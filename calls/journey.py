@@ -63,7 +63,7 @@ class Leg(msgspec.Struct):
     too_late: bool = False  # an agent who answered when the caller was gone: nobody talked
     cohort_at: Micros | None = None  # a person who answered: the entry of the queue visit they answered, else their answer
     menu: str | None = None  # the last menu before that
-    received_at: Micros = 0  # of the first delivery that speaks of it; of the main one: of its call
+    received_at: Micros = 0  # of the first delivery that speaks of it (of the main one: of its call), while the fold rates it; then 0
 
 
 class Call(msgspec.Struct):
