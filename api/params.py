@@ -149,17 +149,18 @@ FILTERS: dict[str, Filter] = {
     "account": Filter(_text, "Of this account.", _WORD),
     "limit": Filter(_whole(1, MOST), "Rows a page.", {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL}),
 }
+CURSOR = Filter(lambda text, _: text, "next_cursor of the page before.", {"type": "string", "minLength": 1})
 
 
 def openapi_parameters() -> list[dict[str, object]]:
     """The parameters of the list as OpenAPI 3.1 has them; `attr.NAME` is in the description, for OpenAPI cannot say it."""
-    found = [
-        {"name": name, "in": "query", "required": False, "description": one.says, "schema": one.schema} for name, one in FILTERS.items()
-    ]
-    cursor = {"type": "string", "minLength": 1}
+    return described({**FILTERS, "cursor": CURSOR})
+
+
+def described(known: Mapping[str, Filter], *, required: bool = False) -> list[dict[str, object]]:
+    """Query parameters as OpenAPI 3.1 has them."""
     return [
-        *found,
-        {"name": "cursor", "in": "query", "required": False, "description": "next_cursor of the page before.", "schema": cursor},
+        {"name": name, "in": "query", "required": required, "description": one.says, "schema": one.schema} for name, one in known.items()
     ]
 
 

@@ -16,7 +16,7 @@ from api.auth import Reader
 from api.money.charged import CHARGED
 from api.money.charges import Asked, currency_of, grouped
 from api.money.lines import LATEST
-from api.params import FILTERS, Filter, read_all
+from api.params import FILTERS, Filter, described, read_all
 from calls.clock import Micros, parse_time, rfc3339, to_datetime, to_micros
 from calls.metrics.evaluate import HOUR_US
 from calls.periods import month
@@ -100,13 +100,10 @@ SCHEMAS: dict[str, schemas.Schema] = {
         "closed": {"type": "boolean"}, "open": schemas.COUNT, "final": {"type": "boolean"}, "complete_through": schemas.MAYBE_TIME,
     }),
 }  # fmt: skip
-_PARAMETERS = [
-    {"name": name, "in": "query", "required": True, "description": one.says, "schema": one.schema} for name, one in KNOWN.items()
-]
 router = APIRouter(tags=["money"])
 
 
-@router.get("/v1/bills", **schemas.answer("Bill", parameters=_PARAMETERS, errors=(401, 403, 422, 503)))
+@router.get("/v1/bills", **schemas.answer("Bill", parameters=described(KNOWN, required=True), errors=(401, 403, 422, 503)))
 def get_bill(request: Request, grant: Reader) -> Response:
     """What the legs cost that began in a month of the tenant's calendar, by number, queue, agent and destination, and the dearest calls."""
     state = request.app.state

@@ -15,7 +15,7 @@ from api import read, schemas
 from api.analytics.tally import MOST_ROWS, snapshot
 from api.auth import Reader
 from api.money.charged import CHARGED
-from api.params import FILTERS, Filter, read_all
+from api.params import FILTERS, Filter, described, read_all
 from calls.clock import Micros, to_datetime
 from calls.parties import calling_code
 from runtime.bodies import as_json
@@ -98,13 +98,10 @@ SCHEMAS: dict[str, schemas.Schema] = {
         "charges": schemas.COUNT, "unrated": schemas.COUNT, "complete_through": schemas.MAYBE_TIME,
     }),
 }  # fmt: skip
-_PARAMETERS = [
-    {"name": name, "in": "query", "required": False, "description": one.says, "schema": one.schema} for name, one in KNOWN.items()
-]
 router = APIRouter(tags=["money"])
 
 
-@router.get("/v1/charges", **schemas.answer("ChargeAnswer", parameters=_PARAMETERS, errors=(401, 403, 422, 503)))
+@router.get("/v1/charges", **schemas.answer("ChargeAnswer", parameters=described(KNOWN), errors=(401, 403, 422, 503)))
 def list_charges(request: Request, grant: Reader) -> Response:
     """What legs cost. Each belongs to its own start, queue and agent; what has none is in the null group; days are the tenant's own."""
     state = request.app.state

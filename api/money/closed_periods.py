@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api import read, schemas
 from api.auth import Reader, needs
 from api.money import closing, periods
-from api.params import FILTERS, read_all, refuse_all
+from api.params import FILTERS, described, read_all, refuse_all
 from calls.voice.check_steps import word_for
 from runtime import clock
 from runtime.bodies import as_json, object_in, whole
@@ -50,10 +50,10 @@ _CLOSE["openapi_extra"]["requestBody"] = {
         "type": "object", "additionalProperties": False, "required": list(periods.SCHEMA), "properties": _FIELDS,
     }}},
 }  # fmt: skip
-_ACCOUNT = FILTERS["account"]
+_LISTED = {"account": FILTERS["account"]}
 _LIST = schemas.answer(
     "ClosedPeriods",
-    parameters=[{"name": "account", "in": "query", "description": _ACCOUNT.says, "schema": _ACCOUNT.schema}],
+    parameters=described(_LISTED),
     errors=(401, 403, 422, 503),
 )
 _ONE = schemas.answer("ClosedPeriodAndSince", errors=(401, 403, 404, 422, 503))
@@ -80,7 +80,7 @@ async def close(request: Request, grant: Writer) -> Response:
 @router.get("/v1/closed-periods", **_LIST)
 async def list_all(request: Request, grant: Reader) -> Response:
     """By account and time, each with its totals."""
-    given = read_all(request.query_params.multi_items(), {"account": _ACCOUNT})
+    given = read_all(request.query_params.multi_items(), _LISTED)
     account = None if "account" not in given else str(given["account"])
     return as_json(await run_in_threadpool(closing.listed, request.app.state.database_url, grant.tenant, account))
 

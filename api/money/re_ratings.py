@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from api import read, schemas
 from api.auth import Reader, needs
 from api.money import periods, re_rate, re_rated
-from api.params import FILTERS, USUAL, Filter, read_all, refuse_all
+from api.params import CURSOR, FILTERS, USUAL, Filter, described, read_all, refuse_all
 from runtime import clock
 from runtime.bodies import as_json, object_in, whole
 from runtime.keys import Grant
@@ -58,11 +58,7 @@ SCHEMAS: dict[str, schemas.Schema] = {
     }),
     "ReRatings": schemas.object_of({"re_ratings": schemas.list_of(schemas.object_of(_HEAD)), "next_cursor": schemas.MAYBE_TEXT}),
 }  # fmt: skip
-_LISTED: dict[str, Filter] = {
-    "account": FILTERS["account"],
-    "limit": FILTERS["limit"],
-    "cursor": Filter(lambda text, _: text, "next_cursor of the page before.", {"type": "string", "minLength": 1}),
-}
+_LISTED: dict[str, Filter] = {"account": FILTERS["account"], "limit": FILTERS["limit"], "cursor": CURSOR}
 _MAKE = schemas.answer("ReRating", errors=(400, 401, 403, 404, 413, 422, 503))
 _MAKE["openapi_extra"]["requestBody"] = {
     "required": True,
@@ -72,7 +68,7 @@ _MAKE["openapi_extra"]["requestBody"] = {
 }  # fmt: skip
 _LIST = schemas.answer(
     "ReRatings",
-    parameters=[{"name": name, "in": "query", "description": one.says, "schema": one.schema} for name, one in _LISTED.items()],
+    parameters=described(_LISTED),
     errors=(401, 403, 422, 503),
 )
 _ONE = schemas.answer("ReRating", errors=(401, 403, 404, 422, 503))
