@@ -82,6 +82,20 @@ def story(tenant: str, calls: list[Lived], *, lost: int) -> dict[str, object]:
     return document(journey) | {"lost": lost}
 
 
+def charged_seconds(lived: Lived) -> dict[str, int]:
+    """Leg -> seconds begun for which the provider charges: of a far side that answered, unless it is a bot, and of the one who was
+    called by an outgoing call. Every leg is named; what is free has 0."""
+    outgoing = lived.direction == "outbound"
+    seconds = {"caller": _seconds_begun(lived.answered_at, lived.ended_at) if outgoing else 0}
+    for n, far in enumerate(lived.far, 1):
+        seconds[_far_name(n)] = 0 if far.kind == "bot" else _seconds_begun(far.answered_at, far.ended_at)
+    return seconds
+
+
+def _seconds_begun(since: Micros | None, until: Micros | None) -> int:
+    return -(-milliseconds(since, until) // 1000) if since and until else 0
+
+
 def outcome(calls: list[Lived]) -> Outcome:
     """A person answered; a message was left; given up in the queue; a bot was enough; sent away; dialled in vain; given up in
     a menu; why the call failed; only answered; nothing."""
@@ -125,8 +139,12 @@ def _call(lived: Lived) -> Call:
     return call
 
 
+def _far_name(n: int) -> str:
+    return f"far-{n}"
+
+
 def _leg(n: int, far: Far) -> Leg:
-    leg = Leg(f"far-{n}", far.kind, far.started_at, address=far.address, agent=far.agent, queue=far.queue)  # type: ignore[arg-type]
+    leg = Leg(_far_name(n), far.kind, far.started_at, address=far.address, agent=far.agent, queue=far.queue)  # type: ignore[arg-type]
     leg.answered_at, leg.ended_at, leg.cause = far.answered_at, far.ended_at, far.status or None
     if far.answered_at:
         leg.segments = [Segment("bot" if far.kind == "bot" else "talk", far.answered_at, far.ended_at, far.queue, far.agent)]

@@ -7,8 +7,9 @@ from typing import TypedDict
 
 import msgspec
 
-from calls.clock import Micros, milliseconds, rfc3339
+from calls.clock import Micros, rfc3339
 from calls.simulator_trees import Tree
+from calls.simulator_truth import charged_seconds
 from runtime import clock
 from runtime.addresses import virtual_accounts
 from runtime.settings import Settings
@@ -33,6 +34,18 @@ class Entry(TypedDict):
     created_at: str
 
 
+class Charge(TypedDict):
+    """What one leg of a call cost. `call_sid`: the id by which the call is known first; `call_id`: the statement's."""
+
+    call_sid: str
+    call_id: str
+    account: str
+    leg: str
+    charged_s: int
+    amount_minor: int
+    currency: str
+
+
 class Number(msgspec.Struct):
     """`claimed_at` None: it may be claimed. `voice_url` None: it rings the flow that the configuration gives it."""
 
@@ -44,12 +57,13 @@ class Number(msgspec.Struct):
 
 
 class Wallet(msgspec.Struct):
-    """The balance is what all its entries come to. `spent`: call -> what it cost."""
+    """The balance is what all its entries come to. `spent`: call -> what it cost; `charges`: the same, leg by leg, free ones too."""
 
     balance_minor: int = 0
     threshold_minor: int = 50_000
     entries: list[Entry] = []
     spent: dict[str, int] = {}
+    charges: list[Charge] = []
 
 
 class Ledger:
@@ -86,15 +100,11 @@ class Ledger:
 
     def settle(self, line: Line) -> None:
         """One debit at hangup, per second begun, of an outgoing call that was answered; dialled far sides likewise."""
-        lived = line.lived
-        seconds = 0
-        if lived.direction == "outbound" and lived.answered_at and lived.ended_at:
-            seconds += -(-milliseconds(lived.answered_at, lived.ended_at) // 1000)
-        for far in lived.far:
-            if far.kind != "bot" and far.answered_at and far.ended_at:
-                seconds += -(-milliseconds(far.answered_at, far.ended_at) // 1000)
-        if seconds:
-            self.post(line.account, entry_type="debit", amount_minor=seconds * OUTBOUND_PER_MIN_MINOR // 60, at=line.now(), line=line)
+        charges = [_charge(line, leg=leg, seconds=seconds) for leg, seconds in charged_seconds(line.lived).items()]
+        self.wallets[line.account].charges += charges
+        total = sum(charge["amount_minor"] for charge in charges)
+        if total:
+            self.post(line.account, entry_type="debit", amount_minor=total, at=line.now(), line=line)
 
     def post(
         self, account: str, *, entry_type: str, amount_minor: int, at: Micros, line: Line | None = None, about: str = "top-up"
@@ -109,6 +119,13 @@ class Ledger:
         if line:
             wallet.spent[line.id] = wallet.spent.get(line.id, 0) + amount_minor
         return entry
+
+
+def _charge(line: Line, *, leg: str, seconds: int) -> Charge:
+    return {
+        "call_sid": line.lived.sids[0], "call_id": line.id, "account": line.account, "leg": leg, "charged_s": seconds,
+        "amount_minor": seconds * OUTBOUND_PER_MIN_MINOR // 60, "currency": CURRENCY,
+    }  # fmt: skip
 
 
 def _number(e164: str, *, claimed_at: Micros | None = None) -> Number:

@@ -125,9 +125,11 @@ class Run:
             journeys.append(story(tenant, calls, lost=line.lost))
         accounts = {tree.account for tree in self.trees}
         ids = {line.id for line in self._family()}
-        entries = [entry for name in sorted(accounts) for entry in self.engine.ledger.wallets[name].entries if entry["call_id"] in ids]
+        wallets = [self.engine.ledger.wallets[name] for name in sorted(accounts)]
+        entries = [entry for wallet in wallets for entry in wallet.entries if entry["call_id"] in ids]
+        charges = [charge for wallet in wallets for charge in wallet.charges if charge["call_id"] in ids]
         visits = [visit for journey in journeys for visit in journey["queue_visits"]]  # type: ignore[attr-defined]
-        return {"journeys": journeys, "queue_visits": visits, "agent_time": self._agent_time(), "charges": [], "statement": entries}
+        return {"journeys": journeys, "queue_visits": visits, "agent_time": self._agent_time(), "charges": charges, "statement": entries}
 
     def _agent_time(self) -> list[dict[str, Any]]:
         """Per agent, what the provider saw of them."""

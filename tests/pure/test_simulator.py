@@ -13,7 +13,7 @@ from calls.simulator import FOREVER_MS, MOST_MENUS, Wish, demand, dialled, passe
 from calls.simulator_answers import BadAnswer, Do, read
 from calls.simulator_faults import FAULTS, PUBLISHED_S, SHORT_S, Fate, fate, jittered, skew_ms
 from calls.simulator_trees import MenuKeys, place, trees
-from calls.simulator_truth import Far, Lived, Menu, story
+from calls.simulator_truth import Far, Lived, Menu, charged_seconds, story
 
 FLOWS = {
     "ivr": {"account": "acme", "start": "menu", "steps": {
@@ -231,6 +231,13 @@ OUTCOMES: list[tuple[str, Lived]] = [
 @pytest.mark.parametrize(("outcome", "root"), OUTCOMES)
 def test_the_truth_knows_what_a_call_came_to(outcome: str, root: Lived) -> None:
     assert story("default", [root], lost=0)["outcome"] == outcome
+
+
+def test_what_is_dialled_and_answered_is_charged_by_the_second_begun() -> None:
+    assert charged_seconds(lived(far=[TALKED, UNHEARD, BOT])) == {"caller": 0, "far-1": 5, "far-2": 0, "far-3": 0}
+    placed = lived(direction="outbound", ended_at=2 * SECOND + 1000, far=[TALKED])
+    assert charged_seconds(placed) == {"caller": 2, "far-1": 5}
+    assert charged_seconds(lived(direction="outbound", answered_at=None)) == {"caller": 0}
 
 
 def test_the_truth_has_the_shape_of_a_journey() -> None:

@@ -57,6 +57,7 @@ def compare(stack: Stack, truth: dict[str, Any]) -> None:
 def test_a_morning_with_copies_late_and_out_of_order_is_told_as_it_was(stack: Stack, tmp_path: Path) -> None:
     truth = simulated(stack, tmp_path, *MORNING, "--faults", "duplicates,reorder,delay,skew")
     compare(stack, truth)
+    charges_add_up(truth)
     outcomes = Counter(journey["outcome"] for journey in truth["journeys"])
     joined = [journey for journey in truth["journeys"] if journey["queue_visits"] and len(journey["calls"]) > 1]
     handed_over = [journey for journey in truth["journeys"] if journey["durations"]["bot_ms"] and journey["outcome"] == "answered"]
@@ -82,6 +83,16 @@ def test_what_lost_events_is_said_to_be_incomplete(stack: Stack, tmp_path: Path)
     assert not all(journey["complete"] for journey in shown)
 
 
+def charges_add_up(truth: dict[str, Any]) -> None:
+    """Every leg that is over was charged once; those of a call come to what the statement has for it."""
+    told = {(call["call_sid"], leg["leg"]) for journey in truth["journeys"] for call in journey["calls"] for leg in call["legs"]}
+    assert sorted(told) == sorted((charge["call_sid"], charge["leg"]) for charge in truth["charges"])
+    sums: Counter[str] = Counter()
+    for charge in truth["charges"]:
+        sums[charge["call_id"]] += charge["amount_minor"]
+    assert +sums == Counter({entry["call_id"]: entry["amount_minor"] for entry in truth["statement"]})
+
+
 def test_minivoice_calls_are_told_as_they_were_and_charged(stack: Stack, tmp_path: Path) -> None:
     truth = simulated(stack, tmp_path, "--account", "simmini", "--calls", "12", "--seed", "3", "--rate", "3000")
     compare(stack, truth)
@@ -94,6 +105,7 @@ def test_minivoice_calls_are_told_as_they_were_and_charged(stack: Stack, tmp_pat
         if call["answered_at"] and call["direction"] == "outbound"
     }
     assert outgoing and outgoing <= charged and all(entry["amount_minor"] > 0 for entry in truth["statement"])
+    charges_add_up(truth)
 
 
 @pytest.mark.parametrize(
