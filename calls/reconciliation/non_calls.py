@@ -9,7 +9,8 @@ from calls.reconciliation.sides import Cause, Difference, Entry, Unit
 
 _TOP_UP = re.compile(
     r"top[\s_-]?up|deposit|m[\s_-]?pesa|mobile[\s_-]money|airtel[\s_-]money|pay[\s_-]?bill|payment|\bpaid\b|recharge|reload|airtime"
-    r"|fund(?:s|ed|ing)\b|bank[\s_-]transfer|credit[\s_-]purchase|purchase[\s_-]of[\s_-]credit|wallet[\s_-]credit|\bbonus\b|\bvoucher\b"
+    r"|fund(?:s|ed|ing)\b|bank[\s_-]transfer|credit[\s_-]purchase|purchase[\s_-]of[\s_-]credit|wallet[\s_-](?:credit|load)|\bbonus\b"
+    r"|\bvoucher\b|\bpromo(?:tion(?:al)?)?\b|\bstk\b|\bc2b\b|pesa[\s_-]?link|t[\s_-]?kash|\brtgs\b|\beft\b|\bcheque\b|money[\s_-]in\b"
 )
 _SURELY = re.compile(r"\brent(?:al)?s?\b|storage|subscri|\bsms\b|transcri|whatsapp|\bussd\b")
 _PERHAPS = re.compile(  # what a line about calls may say as well

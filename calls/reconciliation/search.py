@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import combinations
 
 import msgspec
 
@@ -14,6 +15,7 @@ from calls.reconciliation.evidence import Fact
 from calls.reconciliation.rerating import Tariff, rate_of, total
 from calls.reconciliation.sides import Cause, OurLeg, Record
 
+_MOST_LEGS = 8  # of a call, whose every choice is tried
 Working = tuple[tuple[str, Fraction], ...]
 
 
@@ -68,8 +70,8 @@ class _At(msgspec.Struct, frozen=True):
 def exactly(case: Case, target: int, *, by_tariff: bool = True) -> tuple[Step, ...] | None:
     """Steps from our amount to theirs, none where they are equal; None where nothing known leads there to the minor unit.
 
-    First that nobody answered and it costs all the same, then all that their records say otherwise together, its parts, then these (and
-    then nothing of these) with one change of the tariff.
+    First that nobody answered and it costs all the same, then all that their records say otherwise together, its parts, then that they
+    took nothing for some of the legs, then all that (and then nothing of it) with one change of the tariff.
     """
     if case.amount_minor == target:
         return ()
@@ -78,6 +80,8 @@ def exactly(case: Case, target: int, *, by_tariff: bool = True) -> tuple[Step, .
     known = evidence.facts(case.rated, case.own)
     walked = [_walk(case, chosen) for chosen in _choices(known)]
     found = next((at.steps for at in walked if at is not None and at.steps and at.amount_minor == target), None)
+    if found is None and (lacking := _without_legs(case, target)) is not None:
+        found = (lacking,)
     if found is not None or not by_tariff:
         return found
     for at in (*(one for one in walked if one is not None and one.steps), _start(case)):
@@ -150,6 +154,22 @@ def _though_unanswered(case: Case, target: int) -> Step | None:
         return None
     rung = ", ".join(seconds(leg.ring_ms) for leg in case.rated)
     return _step("unanswered_charged", 0, target, f"nobody answered: free {_by(case.legs)}", f"charged though it rang only ({rung} s)")
+
+
+def _without_legs(case: Case, target: int) -> Step | None:
+    """They took nothing for some legs of the call, and exactly what we charge for the others. The fewest legs without a record of their
+    own first; all that we charge for only where the others have one."""
+    charged = [place for place, leg in enumerate(case.legs) if leg.amount_minor]
+    unknown = [place for place in charged if place not in case.own]
+    whole = len(unknown) if case.own else len(charged) - 1
+    for places, most in ((unknown, whole), (charged, len(charged) - 1)):
+        for count in range(1, most + 1 if len(places) <= _MOST_LEGS else 1):
+            for chosen in combinations(places, count):
+                legs = [case.legs[place] for place in chosen]
+                if sum(leg.amount_minor or 0 for leg in legs) == case.amount_minor - target:
+                    what = f"{said(legs)} to {', '.join(leg.rated.to or leg.rated.leg or '' for leg in legs)}: nothing was taken"
+                    return Step("missing_theirs", target - case.amount_minor, ((what, Fraction(target - case.amount_minor)),))
+    return None
 
 
 def _step(cause: Cause, before: int, after: int, was: str, now: str) -> Step:

@@ -22,7 +22,8 @@ def sibling_links(legs: pl.DataFrame, records: pl.DataFrame, lines: pl.DataFrame
     """Calls that nothing found, and such as have a record but no ledger line, linked to what covers them in their journey.
 
     A record does where it is as long as both calls together and its own call is not, or where it costs what its call and all that have
-    nothing cost; ledger lines do where they cost what their call and all without lines cost.
+    nothing cost; ledger lines do where they cost what their call and all without lines cost. A leg that has a record and no line goes
+    with the lines of its own call where these are another amount than what they were found for: they may be for it too.
     """
     calls = _calls(_around(legs, records, lines))
     records, lines = (rows.join(calls, on="node", how="semi") for rows in (records, lines))
@@ -33,7 +34,9 @@ def sibling_links(legs: pl.DataFrame, records: pl.DataFrame, lines: pl.DataFrame
     lacking = calls.with_columns(bare=bare, all_bare=pl.col("ours").filter(bare).sum().over("journey_id"))
     lacking = lacking.with_columns(all_unbilled=pl.col("ours").filter(unbilled).sum().over("journey_id")).filter(unbilled)
     both = lacking.join(held, left_on="journey_id", right_on="journey_id_held").filter(pl.col("node") != pl.col("node_held"))
-    covered = (pl.col("bare") & (_spans() | _costs("recorded", "all_bare"))) | _costs("debited", "all_unbilled")
+    of_the_call = ~pl.col("bare") & (pl.col("ours") != 0) & (pl.col("call_sid") == pl.col("call_sid_held"))
+    of_the_call &= pl.col("debited_held") != pl.col("ours_held")
+    covered = (pl.col("bare") & (_spans() | _costs("recorded", "all_bare"))) | _costs("debited", "all_unbilled") | of_the_call
     return both.filter(covered.fill_null(value=False)).group_by("node").agg(b=pl.col("node_held").min()).rename({"node": "a"})
 
 
@@ -53,7 +56,7 @@ def _costly() -> pl.Expr:
 
 def _calls(legs: pl.DataFrame) -> pl.DataFrame:
     start, end, ours = pl.col("started_at").min(), pl.col("ended_at").max(), pl.col("amount_minor").sum()
-    return legs.group_by("node").agg(pl.col("journey_id").min(), start=start, end=end, ours=ours)
+    return legs.group_by("node").agg(pl.col("journey_id", "call_sid").min(), start=start, end=end, ours=ours)
 
 
 def _of_records(records: pl.DataFrame) -> pl.DataFrame:

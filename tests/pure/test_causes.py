@@ -80,6 +80,9 @@ def test_what_agrees_has_no_row() -> None:
         ("top_up", -100_000, "credit", None),
         ("top_up", 100_000, "debit", "Top-up reversed"),
         ("top_up", -5000, "credit", "Payment received, monthly"),
+        ("top_up", -30_000, "credit", "STK push 254722000000"),
+        ("top_up", -70_000, "credit", "PesaLink from KCB"),
+        ("top_up", -950, "credit", "Wallet load"),
         ("non_call_charge", 11_600, "debit", "Number rental +254700000001"),
         ("non_call_charge", 1000, "recording_storage", ""),
         ("non_call_charge", 1000, "debit", "Call recording storage 10 GB"),
@@ -186,6 +189,15 @@ def test_two_legs_of_one_price_are_no_repetition() -> None:
     both = ours(LEG, far)
     assert found(both, [], [LINE, line(row_id="e2")]) == []
     assert found(both, [], [LINE, line(row_id="e2"), line(row_id="e3")]) == [("duplicate_theirs", 305)]
+
+
+def test_they_took_nothing_for_one_leg() -> None:
+    agent = leg(leg="a1", kind="agent", to="+254722000001", talk_ms=40_000)
+    inbound = leg(direction="inbound", to="+254700000001")
+    free = msgspec.structs.replace(ours(inbound)[0], amount_minor=0, version="2")
+    assert found((free, *ours(agent)), [record(direction="inbound", amount_minor=0, rate_per_minute="0")]) == [("missing_theirs", -200)]
+    assert found((*ours(LEG), *ours(agent)), [RECORD], [LINE]) == [("missing_theirs", -200)]
+    assert found((*ours(LEG), *ours(agent)), None, [line(200)]) == [("missing_theirs", -305)]
 
 
 def test_charged_by_us_more_than_once() -> None:

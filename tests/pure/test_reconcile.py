@@ -94,6 +94,26 @@ def test_ledger_alone_and_call_records_alone() -> None:
     assert (causes(by_records), by_records.match_rate) == ({"missing_theirs": (1, 0)}, 0.666666)  # they tell calls, and not this one
 
 
+@pytest.mark.parametrize(
+    ("amounts", "want"),
+    [
+        ((300, 200), {}),
+        ((300, 200, 200), {"duplicate_theirs": (1, 200)}),
+        ((300,), {"missing_theirs": (1, -200)}),
+        ((200,), {"missing_theirs": (1, -300)}),
+        ((500,), {}),
+        ((500, 500), {"duplicate_theirs": (1, 500)}),
+        ((50_000,), {"currency_unit": (1, 49_500)}),
+    ],
+)
+def test_records_of_each_leg_and_lines_that_name_the_call(amounts: tuple[int, ...], want: dict[str, tuple[int, int]]) -> None:
+    far = "+254722000001"
+    agent = leg("c1", 5, 40, leg="a1", kind="agent", called=far, to=far)
+    records = [record("c1"), record("a1", 5, 40, called=far)]
+    lines = [line(f"e{number}", 63 + number, amount, "c1") for number, amount in enumerate(amounts)]
+    assert causes(ran([leg("c1"), agent], records, lines)) == want
+
+
 def test_a_ledger_of_another_time_says_nothing_of_this_one() -> None:
     ours, records = [leg("c1")], [record("c1")]
     for at in (-3600, DAY_S):
