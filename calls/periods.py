@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from calls.clock import Micros, to_micros
@@ -50,8 +50,9 @@ def month(text: str, zone: str) -> tuple[Micros, Micros]:
 
 
 def _midnight(year: int, number: int, day: int, *, zone: str) -> Micros:
-    """A midnight that a change of the clocks skips is the change itself, one that it repeats is the first."""
+    """A midnight that a change of the clocks skips is the change itself, one that it repeats is the first. East of Greenwich the
+    first of all days begins before the calendar does."""
     try:
-        return to_micros(datetime(year, number, day, tzinfo=ZoneInfo(zone)))
+        return to_micros(datetime(year, number, day, tzinfo=ZoneInfo(zone)).astimezone(UTC))
     except (ValueError, OverflowError):
         raise ValueError(f"the calendar has no such day; {_HOW}") from None

@@ -6,6 +6,9 @@ import pytest
 
 from calls.clock import rfc3339
 from calls.periods import instant, month, stretch
+from cli.periods import period
+from runtime.problems import Refused
+from runtime.settings import Settings
 
 NAIROBI = "Africa/Nairobi"
 
@@ -29,7 +32,8 @@ def test_a_month_ends_where_the_next_begins() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["2026", "2026-13", "2026-02-30", "2026-05-01T00:00:00", "May", "", "0000-01", "9999-12-31T23:59:59-23:00"]
+    "written",
+    ["2026", "2026-13", "2026-02-30", "2026-05-01T00:00:00", "May", "", "0000-01", "0001-01", "0001-01-01", "9999-12-31T23:59:59-23:00"],
 )
 def test_what_is_no_day_says_what_to_write(written: str) -> None:
     with pytest.raises(ValueError, match="write a month|outside"):
@@ -46,3 +50,10 @@ def test_what_is_neither_a_day_nor_a_month_says_so(written: str) -> None:
 def test_what_is_no_month_says_so(written: str) -> None:
     with pytest.raises(ValueError, match="no month|no such day"):
         month(written, NAIROBI)
+
+
+@pytest.mark.parametrize("written", ["2026-05", "2026-05-01"])
+def test_a_period_that_ends_where_it_begins_says_how_to_ask_for_all_of_it(written: str) -> None:
+    asked = {"account": "main", "begin": written, "end": written, "month_": None}
+    with pytest.raises(Refused, match=f"for all of {written} leave --to out"):
+        period(Settings(), "default", asked)
