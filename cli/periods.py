@@ -42,6 +42,8 @@ def period(settings: Settings, tenant: str, given: dict[str, str | None]) -> Per
         begin, end = _read("month", month_, zone=zone, reader=month)
     elif given["end"] is None:
         begin, end = _read("from", given["begin"], zone=zone, reader=stretch)
+    elif given["end"] == given["begin"] and "T" not in given["end"]:
+        raise invalid("to", f"--to is where it ends and no part of it: for all of {given['end']} leave --to out")
     else:
         begin, end = _read("from", given["begin"], zone=zone, reader=instant), _read("to", given["end"], zone=zone, reader=instant)
     return periods.period(given["account"] or "", begin, end)
