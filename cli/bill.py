@@ -131,7 +131,7 @@ def _ledger(document: dict[str, Any]) -> Iterator[str]:
         for one in ledger["listed"]
     ]  # fmt: skip
     more = ledger["lines"] - len(rows)
-    total = ["total", "", f"with {more} more" if more else "", money(ledger["amount_minor"], document["currency"])]
+    total = ["total", "", f"with {more} more" if more else "", money(ledger["amount_minor"], ledger["currency"])]
     yield ""
     yield from table(["beside the calls", "", "", "amount"], [*rows, total], left=3)
 

@@ -95,7 +95,8 @@ SCHEMAS: dict[str, schemas.Schema] = {
         "dearest": schemas.list_of(_CALL),
         "reasons": schemas.list_of(schemas.object_of({"why": schemas.TEXT, "unrated": schemas.COUNT})),
         "ledger": schemas.object_of({
-            "lines": schemas.COUNT, "amount_minor": schemas.WHOLE, "rest_millicents": schemas.WHOLE, "listed": schemas.list_of(_LINE),
+            "lines": schemas.COUNT, "amount_minor": schemas.WHOLE, "rest_millicents": schemas.WHOLE, "currency": schemas.MAYBE_TEXT,
+            "listed": schemas.list_of(_LINE),
         }),
         "closed": {"type": "boolean"}, "open": schemas.COUNT, "final": {"type": "boolean"}, "complete_through": schemas.MAYBE_TIME,
     }),
@@ -163,7 +164,9 @@ _OF_CALLS = (
     f"c.plan, c.version, c.rule, c.why, c.working FROM {_MINE} AND c.call_sid = ANY(:sids) "
     "ORDER BY c.call_sid, c.leg <> 'caller', c.started_at, c.leg COLLATE \"C\""
 )
-_WHYS = f"SELECT c.why, count(*) FROM {_MINE} AND c.amount_minor IS NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {REASONS}"
+# Legs that lack the same rule are told as one, whenever they began.
+_WHY = r"regexp_replace(c.why, ' at \d{4}-[0-9T\:.-]+Z$', '')"
+_WHYS = f"SELECT {_WHY}, count(*) FROM {_MINE} AND c.amount_minor IS NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {REASONS}"
 _LEG_SAYS = ("leg", "kind", "direction", "to", "queue", "agent", "talk_ms", "amount_minor", "plan", "version", "rule", "why")
 
 
@@ -204,7 +207,10 @@ _ENTRIES = (
     f"FROM {LATEST} l WHERE l.tenant = :tenant AND l.account = :account AND l.kind = 'ledger' AND l.call_id IS NULL "
     "AND l.at >= :begin AND l.at < :end"
 )
-_ENTRY_SUMS = f"SELECT count(*), coalesce(sum(l.amount_minor), 0), coalesce(sum(l.rest_millicents), 0) {_ENTRIES}"
+_ENTRY_SUMS = (
+    "SELECT count(*), coalesce(sum(l.amount_minor), 0), coalesce(sum(l.rest_millicents), 0), "
+    f"CASE WHEN min(l.currency) = max(l.currency) THEN min(l.currency) END {_ENTRIES}"
+)
 _ENTRY_LIST = (
     "SELECT l.at, l.entry_type, l.description, l.row_id, l.amount_minor, l.rest_millicents, l.currency "
     f'{_ENTRIES} ORDER BY l.at, l.row_id COLLATE "C" LIMIT {LISTED}'
@@ -223,13 +229,13 @@ _OPEN = (
 
 def _ledger(connection: sa.Connection, asked: Month) -> Document:
     """Rentals, storage, top-ups: what the provider's ledger has in the month that is of no call. A charge is positive."""
-    lines, minor, rest = _one(connection, _ENTRY_SUMS, asked)
+    lines, minor, rest, currency = _one(connection, _ENTRY_SUMS, asked)
     listed = [
         {**row, "at": None if row["at"] is None else rfc3339(to_micros(row["at"]))}
         for row in connection.execute(sa.text(_ENTRY_LIST), asked.bound).mappings()
     ]
     whole, rest = divmod(int(rest), 1000)
-    return {"lines": lines, "amount_minor": int(minor) + whole, "rest_millicents": rest, "listed": listed}
+    return {"lines": lines, "amount_minor": int(minor) + whole, "rest_millicents": rest, "currency": currency, "listed": listed}
 
 
 def _state(connection: sa.Connection, asked: Month, known: Fresh) -> Document:
