@@ -71,7 +71,8 @@ def exactly(case: Case, target: int, *, by_tariff: bool = True) -> tuple[Step, .
     """Steps from our amount to theirs, none where they are equal; None where nothing known leads there to the minor unit.
 
     First that nobody answered and it costs all the same, then all that their records say otherwise together, its parts, then that they
-    took nothing for some of the legs, then all that (and then nothing of it) with one change of the tariff.
+    took nothing for some of the legs, or something for such as only rang; then what their records say (and then nothing of it) with one
+    change of the tariff.
     """
     if case.amount_minor == target:
         return ()
@@ -80,8 +81,8 @@ def exactly(case: Case, target: int, *, by_tariff: bool = True) -> tuple[Step, .
     known = evidence.facts(case.rated, case.own)
     walked = [_walk(case, chosen) for chosen in _choices(known)]
     found = next((at.steps for at in walked if at is not None and at.steps and at.amount_minor == target), None)
-    if found is None and (lacking := _without_legs(case, target)) is not None:
-        found = (lacking,)
+    if found is None and (of_a_leg := _without_legs(case, target) or _for_ringing(case, target)) is not None:
+        found = (of_a_leg,)
     if found is not None or not by_tariff:
         return found
     for at in (*(one for one in walked if one is not None and one.steps), _start(case)):
@@ -170,6 +171,24 @@ def _without_legs(case: Case, target: int) -> Step | None:
                     what = f"{said(legs)} to {', '.join(leg.rated.to or leg.rated.leg or '' for leg in legs)}: nothing was taken"
                     return Step("missing_theirs", target - case.amount_minor, ((what, Fraction(target - case.amount_minor)),))
     return None
+
+
+def _for_ringing(case: Case, target: int) -> Step | None:
+    """Nobody answered some legs of a call, our plan has them free, and exactly their ringing is charged as if it were talk."""
+    silent = [place for place, leg in enumerate(case.legs) if leg.rated.talk_ms is None and not leg.amount_minor]
+    if len(silent) == len(case.legs):
+        return None
+    for rung in (silent, *([place] for place in silent[:_MOST_LEGS] if len(silent) > 1)):
+        legs = [_as_if_answered(leg) if place in rung else leg for place, leg in enumerate(case.rated)]
+        charges = case.tariff.charges(legs) if rung else None
+        if charges is not None and total(charges) == target:
+            lasted = " + ".join(f"{seconds(legs[place].ring_ms)} s" for place in rung)
+            return _step("unanswered_charged", case.amount_minor, target, said(case.legs), f"the same with {lasted} in which it only rang")
+    return None
+
+
+def _as_if_answered(leg: RatedLeg) -> RatedLeg:
+    return msgspec.structs.replace(leg, talk_ms=leg.ring_ms, answered_at=leg.started_at)
 
 
 def _step(cause: Cause, before: int, after: int, was: str, now: str) -> Step:

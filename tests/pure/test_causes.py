@@ -200,6 +200,15 @@ def test_they_took_nothing_for_one_leg() -> None:
     assert found((*ours(LEG), *ours(agent)), None, [line(200)]) == [("missing_theirs", -305)]
 
 
+def test_an_agent_who_did_not_answer_is_charged_for_the_ringing() -> None:
+    silent = leg(leg="a1", kind="agent", to="+254722000001", talk_ms=None, ring_ms=24_000, answered_at=None)
+    other = leg(leg="a2", kind="agent", to="+254722000002", talk_ms=None, ring_ms=10_000, answered_at=None)
+    legs = (*ours(LEG), *ours(silent), *ours(other))
+    assert found(legs, [record(amount_minor=425)], [line(425)]) == [("unanswered_charged", 120)]
+    assert found(legs, None, [line(475)]) == [("unanswered_charged", 170)]
+    assert found(legs, None, [line(426)]) == [("unexplained", 121)]
+
+
 def test_charged_by_us_more_than_once() -> None:
     twice = (*ours(LEG), *ours(leg(call_sid="c2")))
     assert found(twice, [RECORD], [LINE]) == [("duplicate_ours", -305)]
