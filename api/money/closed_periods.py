@@ -82,7 +82,10 @@ async def list_all(request: Request, grant: Reader) -> Response:
     """By account and time, each with its totals."""
     given = read_all(request.query_params.multi_items(), _LISTED)
     account = None if "account" not in given else str(given["account"])
-    return as_json(await run_in_threadpool(closing.listed, request.app.state.database_url, grant.tenant, account))
+    state = request.app.state
+    if account is not None:
+        await run_in_threadpool(read.known_account, state.engine, state.settings, tenant=grant.tenant, account=account)
+    return as_json(await run_in_threadpool(closing.listed, state.database_url, grant.tenant, account))
 
 
 @router.get("/v1/closed-periods/{id}", **_ONE)

@@ -93,8 +93,11 @@ async def list_all(request: Request, grant: Reader) -> Response:
     """The latest first, without their legs."""
     given = read_all(request.query_params.multi_items(), _LISTED)
     account, cursor = (None if given.get(name) is None else str(given[name]) for name in ("account", "cursor"))
+    state = request.app.state
+    if account is not None:
+        await run_in_threadpool(read.known_account, state.engine, state.settings, tenant=grant.tenant, account=account)
     found = await run_in_threadpool(
-        re_rated.listed, request.app.state.database_url, grant.tenant, account=account, limit=int(given.get("limit", USUAL)), cursor=cursor
+        re_rated.listed, state.database_url, grant.tenant, account=account, limit=int(given.get("limit", USUAL)), cursor=cursor
     )
     return as_json(found)
 

@@ -150,6 +150,9 @@ def test_what_is_wrong_with_a_request_is_named(office: Office) -> None:
     problem(office.post("/v1/re-ratings", office.reads, **good), 403)
     problem(office.get(f"/v1/re-ratings/{first['id']}", office.desk.other_key), 404)
     problem(office.get("/v1/re-ratings", colour=1), 422)
+    for listing in ("/v1/re-ratings", "/v1/closed-periods"):
+        (error,) = problem(office.get(listing, account="nobody's"), 422)["errors"]
+        assert error["field"] == "account", listing
     assert office.get("/v1/re-ratings", office.desk.other_key).json()["re_ratings"] == []
     assert len(office.get("/v1/re-ratings").json()["re_ratings"]) == 1
 
