@@ -255,6 +255,8 @@ def _tariff(cause: Cause) -> Fault:
         if not told.our_amount:
             return None
         seen: dict[int, Cause] = {told.our_amount: "unexplained"}
+        if len(told.legs) > 1:  # nothing taken for one of two legs comes first
+            seen |= {told.our_amount - (amount or 0): "missing_theirs" for amount in told.ours}
         for of, _, amount in others(told):
             seen.setdefault(amount, of)
         amounts = sorted(amount for amount, of in seen.items() if of == cause and amount)

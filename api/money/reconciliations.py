@@ -113,6 +113,9 @@ async def reconcile(request: Request, grant: Writer) -> Response:
 def list_reconciliations(request: Request, grant: Reader) -> Response:
     """Results, the newest first."""
     asked = _asked(request.query_params.multi_items(), "account", tenant=grant.tenant)
+    if asked["account"]:
+        state = request.app.state
+        known_account(state.engine, state.settings, tenant=grant.tenant, account=str(asked["account"]))
     where = "tenant = :tenant AND seq < :after" + (" AND account = :account" if asked["account"] else "")
     statement = f"SELECT document, previous IS NOT NULL, seq FROM safiri.reconciliations WHERE {where} ORDER BY seq DESC LIMIT :most"
     rows = _rows(request, statement, asked | {"after": 2**62 if asked["after"] is None else asked["after"]})

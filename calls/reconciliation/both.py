@@ -28,8 +28,8 @@ class View(msgspec.Struct, frozen=True):
 def both(rows: Rows, lines: Sequence[Taken], *, plans: Mapping[str, Plan], zone: str) -> None:
     """Rows of a unit that has legs of ours and something of theirs."""
     standing, gone = pairs_off(lines)
-    if not standing and not gone:
-        _nothing_taken(rows, plans=plans, zone=zone)
+    if not standing:
+        _nothing_taken(rows, plans=plans, zone=zone, given_back=bool(gone))
         return
     views = _views(rows, standing, plans=plans, zone=zone)
     view, steps = _chosen(views)
@@ -106,18 +106,20 @@ def _likelihood(view: View) -> tuple[int, int, int]:
     return bool(view.again), not agrees, repetitions if several or view.way.surplus else -repetitions
 
 
-def _nothing_taken(rows: Rows, *, plans: Mapping[str, Plan], zone: str) -> None:
-    """They have a record of the call, and nothing that they took."""
+def _nothing_taken(rows: Rows, *, plans: Mapping[str, Plan], zone: str, given_back: bool) -> None:
+    """They have a record of the call, and nothing that they took and kept."""
     legs = rows.unit.legs
     ours = inside(legs)
     if not ours:
         return
     says = stated(rows.unit.records)
     case = _case(rows, legs, says=says, plans=plans, zone=zone)
-    steps = exactly(case, 0, by_tariff=says == 0) if not says and not rows.by_records and all(leg.inside for leg in legs) else None
-    if steps is None and says != 0:
-        told = f", though their record says {says}" if says else ""
-        rows.add("missing_theirs", -ours, ((f"{said(legs)}: nothing was taken{told}", Fraction(-ours)),))
+    asks = not says and not given_back and not rows.by_records and all(leg.inside for leg in legs)
+    steps = exactly(case, 0, by_tariff=says == 0) if asks else None
+    if steps is None and (given_back or says != 0):
+        told = "what was taken was given back" if given_back else "nothing was taken"
+        told += f", though their record says {says}" if says else ""
+        rows.add("missing_theirs", -ours, ((f"{said(legs)}: {told}", Fraction(-ours)),))
         return
     for step in as_far_as_known(case) if steps is None else steps:
         rows.add(step.cause, step.amount_minor, step.working)

@@ -180,7 +180,7 @@ def test_taken_more_than_once() -> None:
 def test_what_was_given_back_was_not_taken() -> None:
     back = line(-305, row_id="e3", at=MAY + 90 * SECOND, entry_type="credit")
     assert found(ours(LEG), [RECORD], [LINE, line(row_id="e2"), back]) == []
-    assert found(ours(LEG), [RECORD], [LINE, back]) == [("unexplained", -305)]
+    assert found(ours(LEG), [RECORD], [LINE, back]) == [("missing_theirs", -305)]
     assert found(ours(LEG), [RECORD], [LINE, back, line(300, row_id="e4", at=MAY + 95 * SECOND)]) == [("unexplained", -5)]
 
 

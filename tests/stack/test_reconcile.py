@@ -313,6 +313,11 @@ def test_what_is_wrong_is_named(office: Office, account: str, period: dict[str, 
     assert field in [one["field"] for one in told["errors"]]
 
 
+def test_a_list_of_an_account_nobody_knows_is_refused(office: Office) -> None:
+    (error,) = problem(office.get("/v1/reconciliations", account="nobody's"), 422)["errors"]
+    assert error["field"] == "account"
+
+
 def test_a_key_that_may_only_read_runs_nothing(office: Office) -> None:
     problem(office.post("month", scope="read"), 403)
     problem(office.get("/v1/reconciliations/rc_none"), 404)
