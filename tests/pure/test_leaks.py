@@ -123,7 +123,11 @@ def test_the_virtual_providers_ledger_is_clean() -> None:
         told = call(drawn, plan, serial=serial)
         main, *far = (_lived(leg) for leg in told.legs)
         line = SimpleNamespace(
-            lived=SimpleNamespace(**vars(main), sids=[f"call-{serial}"], far=far), account="main", id=f"call-{serial}", session="s", now=lambda: MAY
+            lived=SimpleNamespace(**vars(main), sids=[f"call-{serial}"], far=far),
+            account="main",
+            id=f"call-{serial}",
+            session="s",
+            now=lambda: MAY,
         )
         before = len(ledger.wallets["main"].entries)
         ledger.settle(line)
