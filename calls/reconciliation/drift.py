@@ -15,7 +15,9 @@ FEWEST_DRIFTING, LEAST_DRIFT_MS = 30, 1000
 FARTHEST_US, LONGER_MS = 600_000_000, 1_000
 MOST, MOST_PAIRS = 20_000, 300_000
 """Records that are asked for the offset, and legs that they are compared with: evenly chosen in the order of their starts."""
-_BIN, _AROUND = 1_000_000, 2
+_HOURS = tuple(hours for n in range(1, 15) for hours in (n, -n))
+"""Looked at where nothing agrees within ten minutes: times in another zone than they say are whole hours off."""
+_BIN, _AROUND, _HOUR_US = 1_000_000, 2, 3_600_000_000
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -53,11 +55,23 @@ def _drift(seen: pl.DataFrame) -> int | None:
 
 
 def clock_by_numbers(legs: pl.DataFrame, records: pl.DataFrame) -> Clock:
-    """Where no id says it: the difference on which most records agree, with a leg of the same numbers and length within ten minutes.
+    """Where no id says it: the difference on which most records agree, with a leg of the same numbers and length within ten minutes; where
+    none is, within ten minutes of a whole hour more or less.
 
     Of equally many the smaller one. Unknown where fewer than FEWEST records agree.
     """
     ours, theirs = of_legs(legs), of_records(records, pl.col("started_at")).sort("at", "r")
+    if theirs.height < FEWEST:
+        return Clock()
+    agreed, offset = _agreed(ours, theirs, hours=0)
+    if agreed < FEWEST:
+        agreed, offset = max((_agreed(ours, theirs, hours=hours) for hours in _HOURS), key=lambda found: (found[0], -abs(found[1])))
+    return Clock(offset // _MS) if agreed >= FEWEST else Clock()
+
+
+def _agreed(ours: pl.DataFrame, theirs: pl.DataFrame, *, hours: int) -> tuple[int, int]:
+    """(how many agree, on which offset in µs) of the records, which come sorted by their time."""
+    theirs = theirs.with_columns(pl.col("at") - hours * _HOUR_US)
     theirs = theirs.gather_every(1 + theirs.height // MOST)
     theirs = theirs.gather_every(1 + pairs_to_compare(ours, theirs, apart_us=FARTHEST_US) // MOST_PAIRS)
     pairs, _ = candidates(ours, theirs, apart_us=FARTHEST_US, longer_ms=LONGER_MS)
@@ -65,10 +79,10 @@ def clock_by_numbers(legs: pl.DataFrame, records: pl.DataFrame) -> Clock:
     bins = pairs.select("r", bin=pl.col("off") // _BIN).unique()
     bins = pl.concat([bins.with_columns(pl.col("bin") + more) for more in range(-_AROUND, _AROUND + 1)]).unique().group_by("bin").len()
     best = bins.sort(-pl.col("len").cast(pl.Int64), pl.col("bin").abs(), "bin").head(1)
-    if best.is_empty() or best["len"][0] < FEWEST:
-        return Clock()
-    agreed = pairs.filter((pl.col("off") // _BIN - best["bin"][0]).abs() <= _AROUND)
-    return Clock(_median(agreed["off"]) // _MS)
+    if best.is_empty():
+        return 0, 0
+    offset = _median(pairs.filter((pl.col("off") // _BIN - best["bin"][0]).abs() <= _AROUND)["off"])
+    return int(best["len"][0]), offset + hours * _HOUR_US
 
 
 def _median(whole: pl.Series) -> int:

@@ -270,7 +270,7 @@ def test_a_clock_that_drifts() -> None:
     assert (found.clock_offset_ms, found.drift_ms_per_day) == (-25_000, -2000)
 
 
-@pytest.mark.parametrize("off", [45, -240])
+@pytest.mark.parametrize("off", [45, -240, 10_800, -10_780])
 def test_a_whole_provider_off_without_any_id(off: int) -> None:
     """The same two numbers, the same length, every minute."""
     ours = [leg(f"c{n:02}", 60 * n, 20) for n in range(60)]
