@@ -90,6 +90,11 @@ async def find(connection: Connection, where: str, values: Sequence[object], *, 
     return [Offer(*row) for row in await (await connection.execute(statement, values)).fetchall()]
 
 
+async def lock_caller(connection: Connection, call: tuple[str, str, str]) -> None:
+    """Locks the row of a waiting caller, or of one who waited. Always before their offers: two who take both never wait for each other."""
+    await connection.execute("SELECT FROM safiri.waiting WHERE tenant = %s AND account = %s AND call_sid = %s FOR UPDATE", call)
+
+
 async def one(connection: Connection, name: str) -> Offer | None:
     """The offer of that id with its caller's row and itself locked; None where there is none."""
     try:
@@ -98,10 +103,7 @@ async def one(connection: Connection, name: str) -> Offer | None:
         return None
     if not known:
         return None
-    await connection.execute(
-        "SELECT FROM safiri.waiting WHERE tenant = %s AND account = %s AND call_sid = %s FOR UPDATE",
-        (known[0].tenant, known[0].account, known[0].call_sid),
-    )
+    await lock_caller(connection, (known[0].tenant, known[0].account, known[0].call_sid))
     return (await find(connection, "id = %s", (known[0].id,)))[0]
 
 

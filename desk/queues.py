@@ -117,6 +117,7 @@ def _lock(caller: Caller) -> str:
 async def hold(connection: Connection, caller: Caller, *, settings: Settings, now: Micros, entered_at: Micros | None = None) -> None:
     """The caller was told to wait without anybody asking us: an agent who was reserved all the same is free again."""
     await connection.execute(_LOCK, (_lock(caller),))
+    await offers.lock_caller(connection, (caller.tenant, caller.account, caller.call_sid))
     said: list[Event] = []
     for offer in await offers.open_of(connection, tenant=caller.tenant, account=caller.account, call_sid=caller.call_sid):
         if offer.way == "dial":
@@ -138,6 +139,7 @@ ON CONFLICT (tenant, account, call_sid) DO UPDATE SET gone_at = excluded.gone_at
 async def left(connection: Connection, call: tuple[str, str, str], *, settings: Settings, now: Micros) -> bool:
     """The caller is gone or goes on. Whether that changed anything."""
     tenant, account, call_sid = call
+    await offers.lock_caller(connection, call)
     gone = await connection.execute(
         "UPDATE safiri.waiting SET gone_at = %s, offer = NULL WHERE tenant = %s AND account = %s AND call_sid = %s AND gone_at IS NULL "
         "RETURNING 1",

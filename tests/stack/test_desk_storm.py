@@ -109,6 +109,27 @@ def test_fifty_callers_and_eight_agents_meet_one_to_one_whoever_dispatches(datab
     play(story())
 
 
+def test_a_caller_and_their_agent_who_hang_up_at_once_do_not_wait_for_each_other(database_url: str) -> None:
+    """Both are told several times over, as providers do: whoever takes the rows first, the others follow in the same order."""
+
+    async def story() -> None:
+        async with open_room(database_url, {"hana": agent(1)}) as room:
+            desks = [room.desk() for _ in range(3)]
+            await room.worker()
+            await room.available("hana")
+            for n in range(6):
+                sid = await held(room, desks[0])
+                order = (await eventually(lambda n=n: room.exchange.placed()[n:], "the agent is rung"))[0]  # type: ignore[misc]
+                await desks[0].agent_answered(order.offer, call_sid=order.session_id, aliases=[], now=now())
+                began = time.monotonic()
+                left = [desk.left("default", "acme", sid, reason="completed", now=now()) for desk in desks]
+                over = [desk.agent_over(order.offer, call_sid=order.session_id, reason="over", now=now()) for desk in desks]
+                await asyncio.gather(*(one for pair in zip(left, over, strict=True) for one in pair))
+                assert time.monotonic() - began < 0.7
+
+    play(story())
+
+
 # ---------------------------------------------------------------- workers that die
 
 
