@@ -24,7 +24,7 @@ from calls.providers.reading import word_of
 from calls.voice.actions import MINIVOICE, SAUTIKIT, Action
 from calls.voice.decide import decide
 from calls.voice.flow import Bot, Flow, QueueStep
-from calls.voice.position import Ask, Decision, Delegated, Gathered, InQueue, Known, Request, State, told
+from calls.voice.position import Ask, Decision, Delegated, Gathered, InQueue, Known, Request, State, of_another_dial, told
 from calls.voice.render import Target, render
 from desk.interface import CallCentre, Caller
 from runtime import clock
@@ -235,7 +235,9 @@ class Answering:
                 await self.quietly(self.desk.left(tenant, account, call_sid, reason=reason, now=request.at))
         elif word in STREAM_FAILED:
             await self.quietly(self.positions.mark_bot(tenant, account, call_sid, flow, "failed"))
-        elif (word == "dialcompleted" or request.dial_answered is not None) and before is not None and before.waits == "dial":
+        elif before is None or of_another_dial(request, before):
+            return
+        elif (word == "dialcompleted" or request.dial_answered is not None) and before.waits == "dial":
             if request.dial_answered is not None:
                 await self.quietly(self.positions.mark_dialled(asking.key, request.dial_answered))
             if before.offer is not None:

@@ -40,6 +40,7 @@ class Request(msgspec.Struct, kw_only=True):
     aliases: list[str] = []  # other ids of the same call in the body
     label: str | None = None  # clientRequestId
     dial_answered: bool | None = None  # what the request itself says of the last dial
+    dial_to: str | None = None  # the number to which that was
     recording: bool = False  # it brings a recording
     doubtful: bool = False
 
@@ -68,6 +69,12 @@ class State(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     rings_until: Micros = 0
     dialled_at: Micros = 0  # when somebody was last dialled, in whichever step
     bot_told: bool = False  # a bot of ours told of itself in an earlier step: what the provider says of its stream is nothing new
+
+
+def of_another_dial(asked: Request, state: State) -> bool:
+    """The request tells of a dial to another number than the one that was dialled last: late, or once more."""
+    numbers = (asked.dial_to or "", state.to or "")
+    return all(number.startswith("+") for number in numbers) and numbers[0] != numbers[1]
 
 
 class FreeAgent(msgspec.Struct, frozen=True):

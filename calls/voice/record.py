@@ -39,6 +39,7 @@ from calls.providers.interface import Delivered
 from calls.providers.pbx import DIAL, DIGITS
 from calls.providers.reading import Fields, direction, folded, identifier, label, moment, part, phone, read_json, word_of
 from calls.voice.decide import Decision, Request, State
+from calls.voice.position import of_another_dial
 
 Json: TypeAlias = dict[str, object]
 HIDDEN = "****"
@@ -110,12 +111,13 @@ def _stood(before: State | None, asked: Request) -> Json:
         return {}
     found: Json = {"dialled_at": rfc3339(before.dialled_at)} if before.dialled_at else {}
     if before.waits == "dial" or before.offer:
+        other = of_another_dial(asked, before)
         known = {
             "queue": before.queue,
             "agent": before.agent,
             "to": before.to,
-            "told": before.dial_answered is not None or None,
-            "answered": asked.dial_answered or None,
+            "told": before.dial_answered is not None or other or None,
+            "answered": None if other else asked.dial_answered or None,
         }
         found["dial"] = {name: value for name, value in known.items() if value is not None}
     if before.waits == "record" and asked.recording:

@@ -58,6 +58,7 @@ _ROOM_WORDS = frozenset({"start", "end", "join", "leave", "mute", "unmute"})
 _RECORDINGS = ("recordingurl", "downloadurl", "recordurl", "recordingsid", "recordingid")
 _UNREADY = frozenset({"started", "inprogress", "paused", "failed", "absent", "error"})
 _DIALS = ("dialcallstatus", "dialstatus", "dialresult", "dialcallstate")
+_DIAL_TO = ("dialdestinationnumber", "dialdestinationphonenumber", "lastdialdestinationnumber", "bridgedestinationnumber")
 _DIAL_CAUSES = ("lastbridgehangupcause", "bridgehangupcause", "dialhangupcause")
 _DIAL_SECONDS = ("dialdurationinseconds", "dialcallduration", "dialduration", "dialbilledseconds")
 
@@ -94,7 +95,7 @@ def read(
         caller=phone(plain.get("callernumber")) or phone(plain.get("from")) or phone(plain.get("caller")),
         called=_called(plain), digits=digits, timed_out=_timed_out(plain, digits), step=step, visit=_number(place.get("v")),
         tries=_number(place.get("r")), aliases=aliases, label=request_label(plain.get("clientrequestid")),
-        dial_answered=_dial_answered(plain), recording=_recording(plain, state),
+        dial_answered=_dial_answered(plain), dial_to=phone(first(plain, _DIAL_TO)), recording=_recording(plain, state),
     )  # fmt: skip
     return request, fields
 

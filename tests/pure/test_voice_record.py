@@ -49,6 +49,7 @@ class Line:
             state=str(fields.get("callSessionState", "")),
             recording=recording,
             dial_answered=dial_answered,
+            dial_to=fields.get("dialDestinationNumber"),
         )
         body = record.request(asked, flow=self.flow, provider=self.provider, before=self.state, decision=decision if kind == "ask" else None, masked=masked,
                               method="POST", path=f"/voice/{self.flow}", content_type="", fields=told)  # fmt: skip
@@ -158,6 +159,22 @@ def test_an_agent_dialled_out_of_the_queue_answers() -> None:
         20_000,
     )
     assert (found.complete, codes(found), [leg.kind for leg in found.calls[0].legs]) == (True, [], ["caller", "agent"])
+
+
+def test_what_is_told_again_of_one_dial_is_not_said_of_the_next() -> None:
+    other, legs = "+254722000002", {"leg": "dial", "kind": "agent", "queue": "support"}
+    line = Line(flow="support").ask("+0", e.CallAnswered(), e.QueueEntered(queue="support"),
+                                    e.LegStarted(agent="amina", to=AGENT, **legs), callSessionState="Ringing")  # fmt: skip
+    line.stands(waits="dial", queue="support", agent="amina", offer="o1", to=AGENT)
+    line.ask("+5", e.LegEnded(leg="dial", cause="no_answer"), e.LegStarted(agent="baraka", to=other, **legs), callSessionState="Answered")
+    line.stands(waits="dial", queue="support", agent="baraka", offer="o2", to=other)
+    line.ask("+8", kind="edge", callSessionState="DialCompleted", dialDestinationNumber=AGENT, dialDurationInSeconds="0")
+    dialled = {"dialDestinationNumber": other, "dialStartTime": "2026-09-01T12:00:09Z", "dialDurationInSeconds": "20"}
+    line.ask("+29", kind="edge", callSessionState="DialCompleted", **dialled).stands(dial_answered=True)
+    found = journey(line.over("+30", durationInSeconds="30", **dialled))
+    (visit,) = found.queue_visits
+    assert (visit.outcome, visit.agent, found.durations.talk_ms) == ("answered", "baraka", 20_000)
+    assert [(leg.agent, leg.cause) for leg in found.calls[0].legs[1:]] == [("amina", "no_answer"), ("baraka", None)]
 
 
 def test_a_dial_that_was_answered_nobody_says_when_was_answered_when_it_was_ordered() -> None:

@@ -207,6 +207,9 @@ def test_a_free_agent_is_dialled_and_the_end_of_the_dial_is_told(play: Any, data
         assert dial.verbs == ["dial", "redirect"]
         assert (dial["dial"]["number"], dial["dial"]["timeout"]) == ("+254720000300", 20)
         house.centre.says = InQueue(position=1)
+        late = {"dialDurationInSeconds": "0", "dialDestinationNumber": "+254720000301"}  # of somebody who was dialled before
+        await house.ask(dial.onward, **caller | {"state": "DialCompleted"}, **late)
+        assert "dialled" not in [name for name, *_ in house.centre.heard]
         await house.ask(dial.onward, **caller | {"state": "DialCompleted"}, dialDurationInSeconds="0")
         assert house.centre.heard[-1] == ("dialled", "default", "lines", "HD_thecaller02", False)
         held = await house.ask(dial.onward, **caller | {"state": "Answered"})
