@@ -29,13 +29,15 @@ def workers(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def began(stack: Stack, *more: str) -> str:
     """A call that began 40 s ago, and whatever else was heard of it since."""
     sid = f"silent-{uuid.uuid4().hex}"
-    begun = event("call.started", sid, 40, direction="inbound", **{"from": "+254700000008"})
-    stack.events(begun, *(event(kind, sid, 30) for kind in more), account=ACCOUNT)
+    now = time.time()
+    begun = event("call.started", sid, 40, now=now, direction="inbound", **{"from": "+254700000008"})
+    stack.events(begun, *(event(kind, sid, 30, now=now) for kind in more), account=ACCOUNT)
     return sid
 
 
-def event(kind: str, sid: str, ago_s: float, **more: object) -> dict[str, object]:
-    return {"type": kind, "call_sid": sid, "occurred_at": rfc3339(int((time.time() - ago_s) * 1e6)), **more}
+def event(kind: str, sid: str, ago_s: float, *, now: float | None = None, **more: object) -> dict[str, object]:
+    at = (time.time() if now is None else now) - ago_s
+    return {"type": kind, "call_sid": sid, "occurred_at": rfc3339(int(at * 1e6)), **more}
 
 
 def journey(stack: Stack, sid: str) -> dict:
