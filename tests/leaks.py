@@ -18,7 +18,8 @@ from calls.rating.charge import RatedLeg
 from calls.rating.plain import rounded
 from calls.rating.rate import rate
 from calls.rating.terms import GRAINS, ROUNDINGS, Applies, Plan, Rule, Step, Tax, Version
-from calls.reconciliation.sides import Cause, Entry, OurLeg, Record, Unit
+from calls.reconciliation.cause import Cause
+from calls.reconciliation.sides import Entry, OurLeg, Record, Unit
 
 SECOND = 1_000_000
 MAY = 1_777_593_600 * SECOND  # 2026-05-01

@@ -16,13 +16,13 @@ from api import schemas
 from api.auth import Reader, needs
 from api.cursors import Place, decode, encode, filters_digest, unusable
 from api.database import away_is_retry
-from api.money import periods, reconciling
+from api.money import periods
 from api.params import refuse_all
 from api.read import known_account
 from calls.faults import Faults
 from calls.parameters import one_of, plain
 from calls.parameters import whole as number
-from calls.reconciliation.sides import CAUSES
+from calls.reconciliation.cause import CAUSES
 from runtime.bodies import object_in, whole
 from runtime.keys import Grant
 from runtime.problems import Refused, refusal
@@ -149,6 +149,8 @@ def list_differences(request: Request, grant: Reader) -> Response:
 def _run(state: Any, tenant: str, *, period: periods.Period) -> Response:
     with away_is_retry():
         known_account(state.engine, state.settings, tenant=tenant, account=period.account)
+    from api.money import reconciling  # with Polars, which a server that reconciles nothing need not hold
+
     found = reconciling.run(state.database_url, state.settings, tenant, period=period)
     return Response(_with_changed(found.document, changed=found.changed), media_type="application/json")
 

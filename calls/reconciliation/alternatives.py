@@ -10,8 +10,8 @@ import msgspec
 from calls.rating.charge import Charge, RatedLeg
 from calls.rating.plain import rounded
 from calls.rating.terms import GRAINS, ROUNDINGS, Grain
+from calls.reconciliation.cause import Cause
 from calls.reconciliation.rerating import Tariff, Twist, total
-from calls.reconciliation.sides import Cause
 
 INCREMENTS = (1, 6, 10, 15, 30, 60)
 MINIMA = (30, 60, 0)

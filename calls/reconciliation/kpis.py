@@ -10,7 +10,7 @@ import polars as pl
 
 from calls.building import MAIN
 from calls.clock import Micros, rfc3339
-from calls.reconciliation.sides import Cause
+from calls.reconciliation.cause import Cause
 from calls.reconciliation.telling import Found
 
 NAMED = 100  # changed lines by their ids

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from calls.reconciliation.sides import Cause, Difference, Entry, Unit
+from calls.reconciliation.cause import Cause
+from calls.reconciliation.sides import Difference, Entry, Unit
 
 _TOP_UP = re.compile(
     r"top[\s_-]?up|deposit|m[\s_-]?pesa|mobile[\s_-]money|airtel[\s_-]money|pay[\s_-]?bill|payment|\bpaid\b|recharge|reload|airtime"

@@ -11,8 +11,8 @@ from calls.rating.charge import RatedLeg
 from calls.rating.choosing import asks_nothing_of_time
 from calls.rating.terms import Plan
 from calls.reconciliation.alternatives import TRIED, Alternative, Priced, of_cause
+from calls.reconciliation.cause import Cause
 from calls.reconciliation.rerating import Same, Tariff
-from calls.reconciliation.sides import Cause
 
 _KEPT = 2048  # some kilobytes each
 

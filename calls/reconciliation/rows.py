@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from calls.reconciliation.sides import Cause, Difference, Entry, OurLeg, Unit
+from calls.reconciliation.cause import Cause
+from calls.reconciliation.sides import Difference, Entry, OurLeg, Unit
 from calls.reconciliation.taken import Taken, lines_of
 
 Working = Sequence[tuple[str, Fraction]]

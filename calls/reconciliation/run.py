@@ -15,10 +15,11 @@ import polars as pl
 from calls.clock import Micros
 from calls.rating.terms import Plan
 from calls.reconciliation import kpis
+from calls.reconciliation.cause import Cause
 from calls.reconciliation.causes import explain
 from calls.reconciliation.kpis import Counted
 from calls.reconciliation.match import match
-from calls.reconciliation.sides import Cause, Difference, Matched, Sides, Unit
+from calls.reconciliation.sides import Difference, Matched, Sides, Unit
 from calls.reconciliation.sums import marked, sums, telling
 from calls.reconciliation.telling import Found, told
 from calls.reconciliation.units import units

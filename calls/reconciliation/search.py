@@ -11,9 +11,10 @@ import msgspec
 from calls.rating.charge import Charge, RatedLeg, seconds
 from calls.reconciliation import evidence, remembered
 from calls.reconciliation.alternatives import Priced
+from calls.reconciliation.cause import Cause
 from calls.reconciliation.evidence import Fact
 from calls.reconciliation.rerating import Tariff, rate_of, total
-from calls.reconciliation.sides import Cause, OurLeg, Record
+from calls.reconciliation.sides import OurLeg, Record
 
 _MOST_LEGS = 8  # of a call, whose every choice is tried
 Working = tuple[tuple[str, Fraction], ...]

@@ -6,7 +6,7 @@ Frames are Polars'; instants are microseconds since 1970 in UTC (Int64), duratio
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import msgspec
 import polars as pl
@@ -14,13 +14,8 @@ import polars as pl
 from calls.clock import Micros
 from calls.events import Direction
 from calls.rating.charge import RatedLeg
+from calls.reconciliation.cause import Cause
 
-Cause: TypeAlias = Literal[
-    "missing_ours", "missing_theirs", "duplicate_ours", "duplicate_theirs", "duration_ours_longer", "duration_theirs_longer", "clock_skew",
-    "increment_rule", "rounding_mode", "rate_value", "rate_version", "direction", "unanswered_charged", "tax_basis", "currency_unit",
-    "period_boundary", "non_call_charge", "top_up", "unexplained",
-]  # fmt: skip
-CAUSES: tuple[Cause, ...] = get_args(Cause)
 By: TypeAlias = Literal["call_id", "request_id", "close", "near", "shared", "ledger"]
 """How a record or ledger line found our leg: by the provider's call id, by an id of ours, by numbers and times within 2 s and 1 s, within
 30 s and 3 s, as one record for several legs, as a ledger line alone."""

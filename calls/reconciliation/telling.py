@@ -8,7 +8,8 @@ import msgspec
 
 from calls.building import MAIN
 from calls.clock import Micros, rfc3339
-from calls.reconciliation.sides import CAUSES, Cause, Difference, Entry, OurLeg, Record, Unit
+from calls.reconciliation.cause import CAUSES, Cause
+from calls.reconciliation.sides import Difference, Entry, OurLeg, Record, Unit
 
 _LAST = 1 << 63
 _encode = msgspec.json.Encoder().encode

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calls.rating.charge import RatedLeg
+from calls.reconciliation.cause import CAUSES
 from calls.reconciliation.causes import explain
-from calls.reconciliation.sides import CAUSES, Difference, Entry, OurLeg, Record, Unit
+from calls.reconciliation.sides import Difference, Entry, OurLeg, Record, Unit
 from tests import leaks
 from tests.leaks import BOTH, FAULTS, LEDGER, MAY, PLANS, RECORDS, SECOND, Told, a_minute, call, shows, theirs_less_ours, unit
 from virtual.ledger import Ledger, Wallet
