@@ -48,3 +48,5 @@ def needs(scope: Scope) -> Callable[[Request], Awaitable[Grant]]:
 
 Reader = Annotated[Grant, Depends(needs("read"))]
 """A route's argument: the grant of whoever asks, scope read at least."""
+Writer = Annotated[Grant, Depends(needs("write"))]
+"""The same, scope write at least."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import problems, schemas
-from api.auth import Reader, needs
+from api.auth import Reader, Writer
 from api.params import refuse_all
 from calls.faults import Faults
 from calls.masking import mask_text
@@ -22,13 +22,11 @@ from desk.floor import Floor
 from desk.orders import Order
 from runtime.addresses import VIRTUAL, api_url
 from runtime.bodies import as_json, whole
-from runtime.keys import Grant
 from runtime.problems import Refused, invalid, refusal
 from runtime.settings import Account, Settings
 
 Wrong: TypeAlias = Callable[[str, str], None]
 router = APIRouter(tags=["call centre"])
-Writer = Annotated[Grant, Depends(needs("write"))]
 LARGEST = 64 << 10
 LONGEST_KEY, LONGEST_REASON = 255, 200
 KEPT_LABELS = ("mcp:", "broadcast:")  # the provider keeps them for itself

@@ -122,7 +122,7 @@ def _whole(least: int, most: int) -> Callable[[str, str], int]:
     return read
 
 
-def _choice(says: str, choices: tuple[str, ...]) -> Filter:
+def choice(says: str, choices: tuple[str, ...]) -> Filter:
     return Filter(_one_of(choices), says, {"type": "string", "enum": list(choices)})
 
 
@@ -140,12 +140,12 @@ FILTERS: dict[str, Filter] = {
     "number": Filter(_party, "Caller or called.", _PARTY),
     "agent": Filter(_text, "This agent had a leg or took the caller from a queue.", _WORD),
     "queue": Filter(_text, "The caller was in this queue, or a leg came from it.", _WORD),
-    "outcome": _choice("What became of the caller.", OUTCOMES),
-    "direction": _choice("Of the root call.", DIRECTIONS),
-    "state": _choice("Whether it is over.", STATES),
+    "outcome": choice("What became of the caller.", OUTCOMES),
+    "direction": choice("Of the root call.", DIRECTIONS),
+    "state": choice("Whether it is over.", STATES),
     "min_wait_ms": msgspec.structs.replace(_MS, says="The longest queue visit lasted at least this many milliseconds."),
     "min_duration_ms": msgspec.structs.replace(_MS, says="The whole lasted at least this many milliseconds."),
-    "anomaly": _choice("Something of this kind is odd about it.", ANOMALIES),
+    "anomaly": choice("Something of this kind is odd about it.", ANOMALIES),
     "account": Filter(_text, "Of this account.", _WORD),
     "limit": Filter(_whole(1, MOST), "Rows a page.", {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL}),
 }

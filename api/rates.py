@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import schemas
-from api.auth import Reader, needs
+from api.auth import Reader, Writer
 from api.params import refuse_all
 from calls.faults import Faults
 from calls.rating import answer
@@ -24,14 +24,12 @@ from calls.rating.terms import DIRECTIONS, KINDS, Plan
 from calls.voice.check_steps import word_for
 from runtime import posted_plans
 from runtime.bodies import as_json, object_in, whole
-from runtime.keys import Grant
 from runtime.plans import plan_named, refused
 from runtime.postgres import AWAY, connect
 from runtime.problems import Refused, Retry, invalid
 from runtime.settings import Settings
 
 Named: TypeAlias = Callable[[str], Plan]
-Writer = Annotated[Grant, Depends(needs("write"))]
 LARGEST = 16 << 20
 TOO_LARGE = f"at most {LARGEST >> 20} MiB: send the legs in several requests"
 _SECONDS: schemas.Schema = {"type": "number", "minimum": 0, "description": "Seconds, to the millisecond."}
@@ -44,28 +42,16 @@ _LEG: schemas.Schema = {
         "talk_s": _SECONDS, "ring_s": _SECONDS,
     } | dict.fromkeys(("started_at", "answered_at", "ended_at"), schemas.MAYBE_TIME),
 }  # fmt: skip
-_BODY: schemas.Schema = {
-    "type": "object", "additionalProperties": False, "required": ["legs"],
-    "properties": {
-        "plan": {"type": "string", "description": "The name of a plan."},
-        "plan_toml": {"type": "string", "description": "Or a plan as TOML."},
-        "legs": schemas.list_of(_LEG),
-    },
-}  # fmt: skip
-_RATE = schemas.answer("Rated", errors=(400, 401, 403, 404, 413, 422, 503))
-_RATE["openapi_extra"]["requestBody"] = {"required": True, "content": {"application/json": {"schema": _BODY}}}
-_POST = schemas.answer("RatePlan", errors=(400, 401, 403, 409, 413, 422, 503))
-_POST["openapi_extra"]["requestBody"] = {
-    "required": True,
-    "content": {"application/json": {"schema": {
-        "type": "object", "additionalProperties": False, "required": ["plan", "plan_toml"],
-        "properties": {
-            "plan": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_.-]{0,63}$", "description": "Its name."},
-            "plan_toml": {"type": "string", "description": "Its versions as TOML; those that are there already may be left out."},
-        },
-    }}},
-}  # fmt: skip
-_MAYBE_WHOLE = schemas.or_null(schemas.WHOLE)
+_ASKED: schemas.Schema = {
+    "plan": {"type": "string", "description": "The name of a plan."},
+    "plan_toml": {"type": "string", "description": "Or a plan as TOML."},
+    "legs": schemas.list_of(_LEG),
+}
+_RATE = schemas.with_body(schemas.answer("Rated", errors=(400, 401, 403, 404, 413, 422, 503)), _ASKED, required=("legs",))
+_POST = schemas.with_body(schemas.answer("RatePlan", errors=(400, 401, 403, 409, 413, 422, 503)), {
+    "plan": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_.-]{0,63}$", "description": "Its name."},
+    "plan_toml": {"type": "string", "description": "Its versions as TOML; those that are there already may be left out."},
+}, required=("plan", "plan_toml"))  # fmt: skip
 _PLAN: schemas.Schema = {
     "plan": schemas.TEXT, "currency": schemas.TEXT, "timezone": schemas.MAYBE_TEXT, "notes": schemas.TEXT,
     "versions": schemas.list_of(schemas.object_of({
@@ -77,8 +63,8 @@ _PLAN: schemas.Schema = {
 SCHEMAS: dict[str, schemas.Schema] = {
     "Rated": schemas.object_of({
         "charges": schemas.list_of(schemas.object_of({
-            "amount_minor": _MAYBE_WHOLE, "tax_minor": _MAYBE_WHOLE, "currency": schemas.TEXT, "plan": schemas.MAYBE_TEXT,
-            "version": schemas.MAYBE_TEXT, "rule": _MAYBE_WHOLE,
+            "amount_minor": schemas.MAYBE_WHOLE, "tax_minor": schemas.MAYBE_WHOLE, "currency": schemas.TEXT, "plan": schemas.MAYBE_TEXT,
+            "version": schemas.MAYBE_TEXT, "rule": schemas.MAYBE_WHOLE,
             "working": schemas.list_of(schemas.object_of({"what": schemas.TEXT, "exact": schemas.TEXT})),
         })),
         "total_minor": schemas.WHOLE, "currency": schemas.TEXT, "unrated": schemas.COUNT,
@@ -152,7 +138,7 @@ def _posted(database_url: str, tenant: str, given: Plan) -> dict[str, object]:
 
 
 def _rated(body: bytes, zone: str, named: Named = plan_named) -> dict[str, object]:
-    asked = object_in(body, tuple(_BODY["properties"]))
+    asked = object_in(body, tuple(_ASKED))
     plan = _plan(asked, named)
     try:
         return answer.as_json(plan, rate(plan, read_legs(asked.get("legs")), zone=zone))

@@ -37,7 +37,7 @@ TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 TIME: Schema = {"type": "string", "format": "date-time"}
-MAYBE_TEXT, MAYBE_TIME, MAYBE_MS = or_null(TEXT), or_null(TIME), or_null(COUNT)
+MAYBE_TEXT, MAYBE_TIME, MAYBE_MS, MAYBE_WHOLE = or_null(TEXT), or_null(TIME), or_null(COUNT), or_null(WHOLE)
 ANYTHING: Schema = {"type": "object", "additionalProperties": True}
 _SPENT = dict.fromkeys(("menu_ms", "queue_ms", "ring_ms", "talk_ms", "hold_ms", "bot_ms"), COUNT)
 
@@ -54,12 +54,12 @@ _CALL = object_of({
 })  # fmt: skip
 _VISIT = object_of({
     "call_sid": TEXT, "queue": TEXT, "entered_at": TIME, "left_at": MAYBE_TIME, "wait_ms": MAYBE_MS, "outcome": TEXT,
-    "agent": MAYBE_TEXT, "priority": or_null(WHOLE),
+    "agent": MAYBE_TEXT, "priority": MAYBE_WHOLE,
 })  # fmt: skip
 _STEP = object_of({"menu": MAYBE_TEXT, "digits": MAYBE_TEXT, "at": TIME, "timed_out": {"type": "boolean"}, "call_sid": TEXT})
 _CHARGE = object_of({
     "call_sid": TEXT, "leg": TEXT, "plan": TEXT, "version": MAYBE_TEXT, "rule": or_null(COUNT),
-    "amount_minor": {**or_null(WHOLE), "description": "Null: unrated, and `unrated` says why."}, "tax_minor": or_null(WHOLE),
+    "amount_minor": {**MAYBE_WHOLE, "description": "Null: unrated, and `unrated` says why."}, "tax_minor": MAYBE_WHOLE,
     "currency": MAYBE_TEXT,
     "working": list_of(object_of({"what": TEXT, "exact": {"type": "string", "description": "A rational in minor units."}})),
     "unrated": TEXT,
@@ -158,7 +158,8 @@ def answer(
     return {"responses": responses, "openapi_extra": extra}
 
 
-def _with_body(made: Schema, properties: Schema, *, required: Sequence[str], parameters: Sequence[Schema] = ()) -> Schema:
+def with_body(made: Schema, properties: Schema, *, required: Sequence[str], parameters: Sequence[Schema] = ()) -> Schema:
+    """The route `made` (of `answer`) with an object as its body, which has these properties and no others."""
     body = {"type": "object", "additionalProperties": False, "properties": properties, "required": list(required)}
     made["openapi_extra"]["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     made["openapi_extra"]["parameters"] = list(parameters)
@@ -169,7 +170,7 @@ def problem(title: str) -> Schema:
     return {"description": title, "content": {"application/problem+json": {"schema": ref("Problem")}}}
 
 
-AGENT_STATE = _with_body(
+AGENT_STATE = with_body(
     answer("Agent", errors=(401, 403, 404, 413, 422, 503)),
     {"state": {"type": "string", "enum": ["offline", "available", "paused", "wrap_up"]}, "reason": MAYBE_TEXT}, required=("state",),
 )  # fmt: skip
@@ -178,7 +179,7 @@ _KEY: Schema = {
     "name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "description": "The same key with the same body gives the same answer and one call. Left out: every request is a call of its own.",
 }  # fmt: skip
-PLACED = _with_body(
+PLACED = with_body(
     answer("PlacedCall", errors=(400, 401, 402, 403, 404, 409, 413, 422, 429, 502, 503)),
     {
         "to": {"type": "string", "description": "A phone number in any writing, or a sip: address."},

@@ -139,17 +139,18 @@ ON CONFLICT (tenant, account, call_sid) DO UPDATE SET gone_at = excluded.gone_at
 async def left(connection: Connection, call: tuple[str, str, str], *, settings: Settings, now: Micros) -> bool:
     """The caller is gone or goes on. Whether that changed anything."""
     tenant, account, call_sid = call
-    await offers.lock_caller(connection, call)
     gone = await connection.execute(
         "UPDATE safiri.waiting SET gone_at = %s, offer = NULL WHERE tenant = %s AND account = %s AND call_sid = %s AND gone_at IS NULL "
         "RETURNING 1",
         (to_datetime(now), *call),
     )
+    waited = await gone.fetchone()
+    if waited is None:  # their row, if there is one, is not locked yet
+        await offers.lock_caller(connection, call)
     said: list[Event] = []
     mine = await offers.open_of(connection, tenant=tenant, account=account, call_sid=call_sid)
     for offer in mine:
         said += await offers.caller_gone(connection, offer, settings=settings, now=now)
-    waited = await gone.fetchone()
     if waited is None:
         await connection.execute(_NEVER_WAITED, {"now": to_datetime(now), "tenant": tenant, "account": account, "call_sid": call_sid})
     if changed := bool(waited or mine):

@@ -16,12 +16,12 @@ from api.exports import statements
 from api.exports.formats import PARQUET
 from api.exports.parquet import feeding
 from api.exports.statements import Asked
+from api.live import exchanged_is_retry, schema_of
 from runtime.postgres import AWAY, connect
 from runtime.problems import Retry
 
 CHUNK = 256 << 10  # bytes handed on at once
 Progress = Callable[[int], object]
-_GENERATION = "SELECT n FROM safiri.generations WHERE state = 'live'"
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -56,7 +56,8 @@ class Export:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             connection.execute("SET LOCAL client_connection_check_interval = '5s'")  # were we killed, the query would go on
-            self._schema = f"g{self._one(_GENERATION)[0]}"
+            self._schema = schema_of(connection)
+            self._go_on()
             rows, *sums = self._one(statements.state(self.asked, self._schema), statements.parameters(self.asked))
         return Given(rows, _etag(self.asked, rows, sums))
 
@@ -106,8 +107,7 @@ class Export:
         assert self._connection is not None
         found: tuple[Any, ...] | None = self._connection.execute(statement.encode(), given).fetchone()
         self._go_on()
-        if found is None:
-            raise Retry("there are no tables yet: `safiri migrate` makes them")
+        assert found is not None, "an aggregate has a row"
         return found
 
     def _go_on(self) -> None:
@@ -120,12 +120,11 @@ class Export:
         with self._busy:
             self._go_on()
             try:
-                yield
+                with exchanged_is_retry():
+                    yield
             except psycopg.errors.QueryCanceled as error:
                 self._go_on()
                 raise Retry("Postgres broke the export off: ask again") from error
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-                raise Retry("the tables are being exchanged or made: ask again in a moment") from error
             except AWAY as error:
                 raise Retry("Postgres does not answer: it is being started again, or `safiri doctor` says what is wrong") from error
 

@@ -74,7 +74,7 @@ class Fresh(msgspec.Struct, frozen=True):
 
 _LEG = schemas.object_of({
     "leg": schemas.TEXT, "kind": schemas.TEXT, "direction": schemas.MAYBE_TEXT, "to": schemas.MAYBE_TEXT, "queue": schemas.MAYBE_TEXT,
-    "agent": schemas.MAYBE_TEXT, "talk_ms": schemas.MAYBE_MS, "amount_minor": schemas.or_null(schemas.WHOLE), "plan": schemas.TEXT,
+    "agent": schemas.MAYBE_TEXT, "talk_ms": schemas.MAYBE_MS, "amount_minor": schemas.MAYBE_WHOLE, "plan": schemas.TEXT,
     "version": schemas.MAYBE_TEXT, "rule": schemas.MAYBE_MS, "why": schemas.TEXT,
     "working": schemas.list_of(schemas.object_of({"what": schemas.TEXT, "exact": schemas.TEXT})),
 })  # fmt: skip
@@ -84,7 +84,7 @@ _CALL = schemas.object_of({
 })  # fmt: skip
 _LINE = schemas.object_of({
     "at": schemas.MAYBE_TIME, "entry_type": schemas.MAYBE_TEXT, "description": schemas.MAYBE_TEXT, "row_id": schemas.TEXT,
-    "amount_minor": schemas.or_null(schemas.WHOLE), "rest_millicents": schemas.or_null(schemas.WHOLE), "currency": schemas.MAYBE_TEXT,
+    "amount_minor": schemas.MAYBE_WHOLE, "rest_millicents": schemas.MAYBE_WHOLE, "currency": schemas.MAYBE_TEXT,
 })  # fmt: skip
 SCHEMAS: dict[str, schemas.Schema] = {
     "Bill": schemas.object_of({

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import read, schemas
-from api.auth import Reader, needs
+from api.auth import Reader, Writer
 from api.money import closing, periods
 from api.params import FILTERS, described, read_all, refuse_all
 from calls.voice.check_steps import word_for
 from runtime import clock
 from runtime.bodies import as_json, object_in, whole
-from runtime.keys import Grant
 from runtime.problems import invalid
 from runtime.settings import Settings
 
-Writer = Annotated[Grant, Depends(needs("write"))]
 LARGEST = 64 << 10
 TOO_LARGE = f"at most {LARGEST >> 10} KiB"
 _FIELDS: schemas.Schema = {
     **periods.SCHEMA,
     "anyway": {"type": "boolean", "default": False, "description": "Also with legs that are open or unrated."},
 }
-_MAYBE_WHOLE = schemas.or_null(schemas.WHOLE)
 _CLOSED: schemas.Schema = {
     "id": schemas.TEXT, "account": schemas.TEXT, "from": schemas.TIME, "to": schemas.TIME, "closed_at": schemas.TIME,
-    "legs": schemas.COUNT, "calls": schemas.COUNT, "unrated": schemas.COUNT, "total_minor": _MAYBE_WHOLE, "tax_minor": _MAYBE_WHOLE,
+    "legs": schemas.COUNT, "calls": schemas.COUNT, "unrated": schemas.COUNT,
+    "total_minor": schemas.MAYBE_WHOLE, "tax_minor": schemas.MAYBE_WHOLE,
     "currency": schemas.MAYBE_TEXT,
     "by_plan": schemas.list_of(schemas.object_of({
         "currency": schemas.TEXT, "plan": schemas.TEXT, "version": schemas.MAYBE_TEXT, "legs": schemas.COUNT,
@@ -43,13 +40,9 @@ SCHEMAS: dict[str, schemas.Schema] = {
     "ClosedPeriodAndSince": schemas.object_of(_CLOSED | {"late": _LATE}),
     "ClosedPeriods": schemas.object_of({"closed_periods": schemas.list_of(schemas.ref("ClosedPeriod"))}),
 }
-_CLOSE = schemas.answer("ClosedPeriod", errors=(400, 401, 403, 413, 422, 503))
-_CLOSE["openapi_extra"]["requestBody"] = {
-    "required": True,
-    "content": {"application/json": {"schema": {
-        "type": "object", "additionalProperties": False, "required": list(periods.SCHEMA), "properties": _FIELDS,
-    }}},
-}  # fmt: skip
+_CLOSE = schemas.with_body(
+    schemas.answer("ClosedPeriod", errors=(400, 401, 403, 413, 422, 503)), _FIELDS, required=tuple(periods.SCHEMA)
+)  # fmt: skip
 _LISTED = {"account": FILTERS["account"]}
 _LIST = schemas.answer(
     "ClosedPeriods",

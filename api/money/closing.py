@@ -9,23 +9,22 @@ import msgspec
 import psycopg
 
 from api.money.charged import COLUMNS
-from api.money.periods import Period
+from api.money.periods import BEGAN_IN, Period
 from api.money.re_rate import Connection, Document, snapshot
 from calls.clock import Micros, parse_time, rfc3339, to_datetime
 from runtime.problems import Refused, invalid
 
-_PERIOD = "tenant = %(tenant)s AND account = %(account)s AND started_at >= %(begin)s AND started_at < %(end)s"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 5))"
 _OVERLAPPING = """SELECT document FROM safiri.closed_periods
 WHERE tenant = %(tenant)s AND account = %(account)s AND from_at < %(end)s AND to_at > %(begin)s ORDER BY from_at LIMIT 1"""
 _OPEN = """SELECT count(*) FILTER (WHERE l.ended_at IS NULL), count(*) FROM live.legs l JOIN live.calls c USING (tenant, call_sid)
 WHERE l.tenant = %(tenant)s AND c.account = %(account)s AND l.started_at >= %(begin)s AND l.started_at < %(end)s"""
 _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
-_COPIED = f"INSERT INTO safiri.closed_charges ({_NAMES}) SELECT {_NAMES} FROM live.charges WHERE {_PERIOD}"
+_COPIED = f"INSERT INTO safiri.closed_charges ({_NAMES}) SELECT {_NAMES} FROM live.charges WHERE {BEGAN_IN}"
 _COUNTED = f"""SELECT count(*), count(DISTINCT call_sid), count(*) FILTER (WHERE amount_minor IS NULL) FROM safiri.closed_charges
-WHERE {_PERIOD}"""
+WHERE {BEGAN_IN}"""
 _TOTALS = f"""SELECT currency, plan, version, count(*), coalesce(sum(amount_minor), 0)::text, coalesce(sum(tax_minor), 0)::text
-FROM safiri.closed_charges WHERE {_PERIOD} AND amount_minor IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+FROM safiri.closed_charges WHERE {BEGAN_IN} AND amount_minor IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
 _KEEP = """INSERT INTO safiri.closed_periods (tenant, id, account, from_at, to_at, closed_at, document)
 VALUES (%(tenant)s, %(id)s, %(account)s, %(begin)s, %(end)s, %(closed)s, %(document)s)"""
 _LIST = "SELECT document FROM safiri.closed_periods WHERE tenant = %s AND (%s::text IS NULL OR account = %s) ORDER BY account, from_at"
@@ -33,8 +32,8 @@ _ONE = "SELECT account, from_at, to_at, document FROM safiri.closed_periods WHER
 _LATE = f"""SELECT count(*) FILTER (WHERE k.tenant IS NULL), count(*) FILTER (WHERE n.tenant IS NULL), count(*) FILTER (
   WHERE k.tenant IS NOT NULL AND n.tenant IS NOT NULL AND k.amount_minor IS DISTINCT FROM n.amount_minor),
 (coalesce(sum(n.amount_minor), 0) - coalesce(sum(k.amount_minor), 0))::text
-FROM (SELECT * FROM safiri.closed_charges WHERE {_PERIOD}) k
-FULL JOIN (SELECT * FROM {{schema}}.charges WHERE {_PERIOD}) n USING (call_sid, leg)"""
+FROM (SELECT * FROM safiri.closed_charges WHERE {BEGAN_IN}) k
+FULL JOIN (SELECT * FROM {{schema}}.charges WHERE {BEGAN_IN}) n USING (call_sid, leg)"""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -53,7 +52,7 @@ def close(database_url: str, asked: Asked, *, now: Micros, complete_through: str
     if asked.period.end > now:
         raise invalid("to", f"the period is not over before {rfc3339(asked.period.end)}: close it then")
     with snapshot(database_url, isolation=psycopg.IsolationLevel.READ_COMMITTED) as (connection, _):
-        given = _given(asked.tenant, asked.period)
+        given = asked.period.bound(asked.tenant)
         connection.execute(_LOCK, (f"{asked.tenant}\t{asked.period.account}",))
         there = _there(connection, asked.period, given=given)
         if there is not None:
@@ -92,10 +91,6 @@ def one(database_url: str, tenant: str, name: str) -> Document:
     return shown | {"late": late}
 
 
-def _given(tenant: str, period: Period) -> dict[str, object]:
-    return {"tenant": tenant, "account": period.account, "begin": to_datetime(period.begin), "end": to_datetime(period.end)}
-
-
 def _row(connection: Connection, statement: str, given: dict[str, Any]) -> tuple[Any, ...]:
     found: tuple[Any, ...] | None = connection.execute(statement.encode(), given).fetchone()
     assert found is not None, "an aggregate has a row"
@@ -125,7 +120,7 @@ def _refuse_unready(connection: Connection, period: Period, *, given: dict[str, 
     still, legs = _row(connection, _OPEN, given)
     if still:
         raise _unready(f"{still} of its legs have not ended")
-    if legs and not _row(connection, f"SELECT count(*) FROM live.charges WHERE {_PERIOD}", given)[0]:
+    if legs and not _row(connection, f"SELECT count(*) FROM live.charges WHERE {BEGAN_IN}", given)[0]:
         raise _unready(f"none of its {legs} legs has a charge: name a rate_plan at the account")
 
 

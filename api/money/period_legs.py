@@ -9,29 +9,28 @@ import msgspec
 import psycopg
 
 from api.money.charged import charged
-from api.money.periods import Period
-from calls.clock import to_datetime, to_micros
+from api.money.periods import BEGAN_IN, Period
+from calls.clock import to_micros
 from calls.rating.charge import RatedLeg
 from calls.rating.charging import UNDIRECTED, impossible_times
 from calls.rating.re_rating import PeriodLeg
 
 BATCH = 20_000  # legs in memory at once, and the rest of their last call
-_PERIOD = "tenant = %(tenant)s AND account = %(account)s AND started_at >= %(begin)s AND started_at < %(end)s"
 # One row a leg, also where two closed periods have charged it.
 _CHARGED = f"""SELECT call_sid, leg, min(journey_id) AS journey_id, min(queue) AS queue, min(agent) AS agent, min(own) AS own,
-min(started_at) AS started_at, sum(amount_minor)::bigint AS amount_minor FROM {{source}} h WHERE {_PERIOD} GROUP BY call_sid, leg"""
+min(started_at) AS started_at, sum(amount_minor)::bigint AS amount_minor FROM {{source}} h WHERE {BEGAN_IN} GROUP BY call_sid, leg"""
 _AGAINST = """SELECT call_sid, leg, journey_id, queue, agent, own, started_at, after_minor AS amount_minor
 FROM safiri.re_rated_legs WHERE tenant = %(tenant)s AND re_rating = %(against)s AND NOT gone"""
 _RATED_BY = 'n.direction, n.kind, n."to", n.own, n.talk_ms, n.ring_ms, n.started_at, n.answered_at'
 _JOINED = f"""SELECT call_sid, leg, coalesce(n.journey_id, b.journey_id), CASE WHEN n.tenant IS NULL THEN b.queue ELSE n.queue END,
 CASE WHEN n.tenant IS NULL THEN b.agent ELSE n.agent END, CASE WHEN n.tenant IS NULL THEN b.own ELSE n.own END,
 coalesce(n.started_at, b.started_at) AS began, b.amount_minor, b.journey_id IS NOT NULL, n.tenant IS NOT NULL, false, {_RATED_BY}
-FROM ({{before}}) b FULL JOIN (SELECT * FROM {{schema}}.charges WHERE {_PERIOD}) n USING (call_sid, leg)"""
+FROM ({{before}}) b FULL JOIN (SELECT * FROM {{schema}}.charges WHERE {BEGAN_IN}) n USING (call_sid, leg)"""
 # Legs outside the period that share the rounding of a call with one inside.
 _BESIDE = f"""UNION ALL SELECT n.call_sid, n.leg, n.journey_id, n.queue, n.agent, n.own, n.started_at, NULL, false, true, true, {_RATED_BY}
 FROM {{schema}}.charges n WHERE n.tenant = %(tenant)s AND n.account = %(account)s
 AND NOT (n.started_at >= %(begin)s AND n.started_at < %(end)s)
-AND n.call_sid IN (SELECT call_sid FROM {{schema}}.charges WHERE {_PERIOD})"""
+AND n.call_sid IN (SELECT call_sid FROM {{schema}}.charges WHERE {BEGAN_IN})"""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -46,10 +45,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
     @property
     def parameters(self) -> dict[str, object]:
-        return {
-            "tenant": self.tenant, "account": self.period.account, "begin": to_datetime(self.period.begin),
-            "end": to_datetime(self.period.end), "against": self.against,
-        }  # fmt: skip
+        return self.period.bound(self.tenant) | {"against": self.against}
 
 
 def batches(connection: psycopg.Connection[Any], wanted: Wanted) -> Iterator[list[PeriodLeg]]:
@@ -69,7 +65,7 @@ def batches(connection: psycopg.Connection[Any], wanted: Wanted) -> Iterator[lis
 
 def foreign(connection: psycopg.Connection[Any], wanted: Wanted, currency: str) -> str | None:
     """Another currency in which some leg of the period was charged."""
-    others = f"{_PERIOD} AND amount_minor IS NOT NULL AND currency <> %(currency)s"
+    others = f"{BEGAN_IN} AND amount_minor IS NOT NULL AND currency <> %(currency)s"
     statement = f"SELECT currency FROM {charged(wanted.schema)} h WHERE {others} LIMIT 1"
     row = connection.execute(statement.encode(), wanted.parameters | {"currency": currency}).fetchone()
     return None if row is None else str(row[0])

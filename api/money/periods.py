@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from api import schemas
-from calls.clock import Micros, rfc3339
+from calls.clock import Micros, rfc3339, to_datetime
 from calls.faults import Faults
 from calls.parameters import plain, zoned_time
 from calls.voice.check_steps import word_for
@@ -21,12 +21,20 @@ SCHEMA: schemas.Schema = {
 """The fields of a body; all three are required."""
 
 
+BEGAN_IN = "tenant = %(tenant)s AND account = %(account)s AND started_at >= %(begin)s AND started_at < %(end)s"
+"""SQL: a leg of the account began in the period. Its parameters are `Period.bound`."""
+
+
 class Period(msgspec.Struct, frozen=True):
     """[begin, end) of an account: what began in it."""
 
     account: str
     begin: Micros
     end: Micros
+
+    def bound(self, tenant: str) -> dict[str, object]:
+        """The parameters of BEGAN_IN."""
+        return {"tenant": tenant, "account": self.account, "begin": to_datetime(self.begin), "end": to_datetime(self.end)}
 
     def shown(self) -> dict[str, object]:
         return {"account": self.account, "from": rfc3339(self.begin), "to": rfc3339(self.end)}

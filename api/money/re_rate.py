@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from api.live import exchanged_is_retry, schema_of
 from api.money import period_legs
 from api.money.period_legs import Wanted
 from api.money.periods import Period
@@ -22,7 +23,6 @@ from runtime.problems import Refused, Retry, invalid
 
 Connection = psycopg.Connection[Any]
 Document = dict[str, Any]
-_LIVE = "SELECT n FROM safiri.generations WHERE state = 'live'"
 _CLOSED = """SELECT from_at, to_at FROM safiri.closed_periods
 WHERE tenant = %s AND account = %s AND from_at < %s AND to_at > %s ORDER BY from_at"""
 _EARLIER = "SELECT account, from_at, to_at, document FROM safiri.re_ratings WHERE tenant = %s AND id = %s"
@@ -51,14 +51,9 @@ def snapshot(
 ) -> Iterator[tuple[Connection, str]]:
     """One transaction that may write, and the schema of the tables that are live in it. Commits at the end."""
     try:
-        with connect(database_url, name="money") as connection:
+        with exchanged_is_retry(), connect(database_url, name="money") as connection:
             connection.isolation_level = isolation
-            found = connection.execute(_LIVE).fetchone()
-            if found is None:
-                raise Retry("there are no tables yet: `safiri migrate` makes them")
-            yield connection, f"g{found[0]}"
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-        raise Retry("the tables are being exchanged or made: ask again in a moment") from error
+            yield connection, schema_of(connection)
     except AWAY as error:
         raise Retry("Postgres went away: ask again") from error
 

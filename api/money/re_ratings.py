@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from itertools import chain
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from api import read, schemas
-from api.auth import Reader, needs
+from api.auth import Reader, Writer
 from api.money import periods, re_rate, re_rated
 from api.params import CURSOR, FILTERS, USUAL, Filter, described, read_all, refuse_all
 from runtime import clock
 from runtime.bodies import as_json, object_in, whole
-from runtime.keys import Grant
 from runtime.settings import Settings
 
-Writer = Annotated[Grant, Depends(needs("write"))]
 LARGEST = 64 << 10
 TOO_LARGE = f"at most {LARGEST >> 10} KiB"
 _TEXT: schemas.Schema = {"type": "string", "minLength": 1}
@@ -33,7 +30,6 @@ _FIELDS: schemas.Schema = {
         "description": "The id of an earlier re-rating of this period to compare with; left out: what the legs were charged.",
     },
 }
-_MAYBE_WHOLE = schemas.or_null(schemas.WHOLE)
 _AMOUNTS: schemas.Schema = dict.fromkeys(("before_minor", "after_minor", "difference_minor"), schemas.WHOLE)
 _HEAD: schemas.Schema = {
     "id": schemas.TEXT, "account": schemas.TEXT, "from": schemas.TIME, "to": schemas.TIME, "plan": schemas.TEXT, "version": schemas.TEXT,
@@ -42,7 +38,8 @@ _HEAD: schemas.Schema = {
 } | dict.fromkeys(("re_rated", "differing", "unrated", "unrated_before", "new", "gone"), schemas.COUNT)  # fmt: skip
 _LEG = schemas.object_of({
     "call_sid": schemas.TEXT, "journey_id": schemas.TEXT, "leg": schemas.TEXT, "queue": schemas.MAYBE_TEXT, "agent": schemas.MAYBE_TEXT,
-    "number": schemas.MAYBE_TEXT, "before_minor": _MAYBE_WHOLE, "after_minor": _MAYBE_WHOLE, "difference_minor": schemas.WHOLE,
+    "number": schemas.MAYBE_TEXT, "before_minor": schemas.MAYBE_WHOLE, "after_minor": schemas.MAYBE_WHOLE,
+    "difference_minor": schemas.WHOLE,
 })  # fmt: skip
 
 
@@ -59,13 +56,10 @@ SCHEMAS: dict[str, schemas.Schema] = {
     "ReRatings": schemas.object_of({"re_ratings": schemas.list_of(schemas.object_of(_HEAD)), "next_cursor": schemas.MAYBE_TEXT}),
 }  # fmt: skip
 _LISTED: dict[str, Filter] = {"account": FILTERS["account"], "limit": FILTERS["limit"], "cursor": CURSOR}
-_MAKE = schemas.answer("ReRating", errors=(400, 401, 403, 404, 413, 422, 503))
-_MAKE["openapi_extra"]["requestBody"] = {
-    "required": True,
-    "content": {"application/json": {"schema": {
-        "type": "object", "additionalProperties": False, "required": [name for name in _FIELDS if name != "against"], "properties": _FIELDS,
-    }}},
-}  # fmt: skip
+_MAKE = schemas.with_body(
+    schemas.answer("ReRating", errors=(400, 401, 403, 404, 413, 422, 503)), _FIELDS,
+    required=[name for name in _FIELDS if name != "against"],
+)  # fmt: skip
 _LIST = schemas.answer(
     "ReRatings",
     parameters=described(_LISTED),

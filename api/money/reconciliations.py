@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import schemas
-from api.auth import Reader, needs
+from api.auth import Reader, Writer
 from api.cursors import Place, decode, encode, filters_digest, unusable
 from api.database import away_is_retry
 from api.money import periods
-from api.params import refuse_all
+from api.params import CURSOR, FILTERS, USUAL, Filter, choice, described, read_all, refuse_all
 from api.read import known_account
-from calls.faults import Faults
-from calls.parameters import one_of, plain
-from calls.parameters import whole as number
 from calls.reconciliation.cause import CAUSES
 from runtime.bodies import object_in, whole
-from runtime.keys import Grant
-from runtime.problems import Refused, refusal
+from runtime.problems import Refused
 
-Writer = Annotated[Grant, Depends(needs("write"))]
 AT_ONCE = 2  # runs: each holds the lines of its period
-MOST, USUAL = 500, 50
 _RUNS = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="reconcile")
 _FIELDS = ("account", "from", "to")
 _LARGEST = 64 << 10
@@ -52,16 +46,15 @@ _RECONCILIATION = schemas.object_of({
     "match_rate": _RATE, "differences": schemas.COUNT, "kpis": schemas.ANYTHING, "previous": schemas.MAYBE_TEXT,
     "moved": schemas.or_null(_MOVED), "changed": {"type": "boolean"},
 })  # fmt: skip
-_MAYBE_WHOLE = schemas.or_null(schemas.WHOLE)
 _DIFFERENCE = schemas.object_of({
     "cause": {"type": "string", "enum": list(CAUSES)}, "amount_minor": schemas.WHOLE, "at": schemas.MAYBE_TIME,
     "call_sid": schemas.MAYBE_TEXT, "matched_by": schemas.MAYBE_TEXT,
     "ours": schemas.or_null(schemas.object_of({
-        "call_sid": schemas.MAYBE_TEXT, "journey_id": schemas.TEXT, "amount_minor": _MAYBE_WHOLE,
+        "call_sid": schemas.MAYBE_TEXT, "journey_id": schemas.TEXT, "amount_minor": schemas.MAYBE_WHOLE,
         "legs": schemas.list_of(schemas.ANYTHING),
     })),
     "theirs": schemas.or_null(schemas.object_of({
-        "amount_minor": _MAYBE_WHOLE, "records": schemas.list_of(schemas.ANYTHING), "ledger": schemas.list_of(schemas.ANYTHING),
+        "amount_minor": schemas.MAYBE_WHOLE, "records": schemas.list_of(schemas.ANYTHING), "ledger": schemas.list_of(schemas.ANYTHING),
     })),
     "working": schemas.list_of(schemas.object_of({"what": schemas.TEXT, "exact": schemas.TEXT})),
 })  # fmt: skip
@@ -75,26 +68,14 @@ SCHEMAS: dict[str, schemas.Schema] = {
         "differences": schemas.list_of(schemas.ref("Difference")), "next_cursor": schemas.MAYBE_TEXT,
     }),
 }  # fmt: skip
-_PAGE: list[schemas.Schema] = [
-    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL}},
-    {"name": "cursor", "in": "query", "schema": {"type": "string", "minLength": 1}, "description": "next_cursor of the page before."},
-]
 _ID: schemas.Schema = {"name": "id", "in": "path", "required": True, "schema": schemas.TEXT}
-_ACCOUNT: schemas.Schema = {
-    "name": "account",
-    "in": "query",
-    "schema": {"type": "string", "minLength": 1},
-    "description": "Of this account.",
-}
-_CAUSE: schemas.Schema = {"name": "cause", "in": "query", "schema": {"type": "string", "enum": list(CAUSES)}}
+_PAGE: dict[str, Filter] = {"limit": FILTERS["limit"], "cursor": CURSOR}
+_LISTED: dict[str, Filter] = {"account": FILTERS["account"], **_PAGE}
+_TOLD: dict[str, Filter] = {"cause": choice("Of this cause.", CAUSES), **_PAGE}
 _ERRORS = (401, 403, 404, 422, 503)
-_POST = schemas.answer("Reconciliation", errors=(400, 401, 403, 413, 422, 503))
-_POST["openapi_extra"]["requestBody"] = {
-    "required": True,
-    "content": {"application/json": {"schema": {
-        "type": "object", "additionalProperties": False, "required": list(_FIELDS), "properties": periods.SCHEMA,
-    }}},
-}  # fmt: skip
+_POST = schemas.with_body(
+    schemas.answer("Reconciliation", errors=(400, 401, 403, 413, 422, 503)), periods.SCHEMA, required=_FIELDS
+)  # fmt: skip
 
 # ---------------------------------------------------------------- routes
 
@@ -109,10 +90,10 @@ async def reconcile(request: Request, grant: Writer) -> Response:
     return await asyncio.get_running_loop().run_in_executor(_RUNS, work)
 
 
-@router.get("/v1/reconciliations", **schemas.answer("ReconciliationPage", parameters=[_ACCOUNT, *_PAGE], errors=(401, 403, 422, 503)))
+@router.get("/v1/reconciliations", **schemas.answer("ReconciliationPage", parameters=described(_LISTED), errors=(401, 403, 422, 503)))
 def list_reconciliations(request: Request, grant: Reader) -> Response:
     """Results, the newest first."""
-    asked = _asked(request.query_params.multi_items(), "account", tenant=grant.tenant)
+    asked = _asked(request.query_params.multi_items(), "account", known=_LISTED, tenant=grant.tenant)
     if asked["account"]:
         state = request.app.state
         known_account(state.engine, state.settings, tenant=grant.tenant, account=str(asked["account"]))
@@ -130,11 +111,11 @@ def get_reconciliation(request: Request, grant: Reader) -> Response:
     return Response(_with_changed(document.encode(), changed=changed), media_type="application/json")
 
 
-@router.get("/v1/reconciliations/{id}/differences", **schemas.answer("DifferencePage", parameters=[_ID, _CAUSE, *_PAGE], errors=_ERRORS))
+@router.get("/v1/reconciliations/{id}/differences", **schemas.answer("DifferencePage", parameters=[_ID, *described(_TOLD)], errors=_ERRORS))
 def list_differences(request: Request, grant: Reader) -> Response:
     """Every difference of a result, by its time: both sides, and the working, which adds up to the amount."""
     made = request.path_params["id"]
-    asked = _asked(request.query_params.multi_items(), "cause", tenant=f"{grant.tenant}\t{made}")
+    asked = _asked(request.query_params.multi_items(), "cause", known=_TOLD, tenant=f"{grant.tenant}\t{made}")
     _found(request, grant.tenant)
     where = "tenant = :tenant AND reconciliation = :id AND n > :after" + (" AND cause = :cause" if asked["cause"] else "")
     statement = f"SELECT content, n FROM safiri.differences WHERE {where} ORDER BY n LIMIT :most"
@@ -159,25 +140,11 @@ def _with_changed(document: bytes, *, changed: bool) -> bytes:
     return document[:-1] + (b',"changed":true}' if changed else b',"changed":false}')
 
 
-def _asked(items: Iterable[tuple[str, str]], name: str, *, tenant: str) -> dict[str, Any]:
-    """`name`, `limit` and `cursor`, each at most once; `after` is where the cursor goes on. Refused 422 with every fault."""
-    found: dict[str, str] = {}
-    faults: list[tuple[str, str]] = []
-    for key, text in items:
-        try:
-            if key not in (name, "limit", "cursor"):
-                raise ValueError(f"unknown parameter; known are {name}, limit and cursor")
-            if key in found:
-                raise ValueError("given twice: give it once")
-            found[key] = one_of(text, CAUSES) if key == "cause" else plain(text, 2048)
-            if key == "limit":
-                number(text, least=1, most=MOST)
-        except ValueError as why:
-            faults.append((key or "(no name)", str(why)))
-    if faults:
-        raise refusal(Faults(faults))
+def _asked(items: Iterable[tuple[str, str]], name: str, *, known: Mapping[str, Filter], tenant: str) -> dict[str, Any]:
+    """`name` (None where it is not asked for), `limit` and `cursor`; `after` is where the cursor goes on."""
+    found = read_all(items, known)
     digest = filters_digest(tenant, [name, found.get(name)])
-    after = decode(found["cursor"], digest).at if "cursor" in found else None
+    after = decode(str(found["cursor"]), digest).at if "cursor" in found else None
     return {
         "tenant": tenant, name: found.get(name), "after": after, "most": int(found.get("limit", USUAL)) + 1, "digest": digest,
     }  # fmt: skip

@@ -8,6 +8,7 @@ import msgspec
 import polars as pl
 import psycopg
 
+from api.live import exchanged_is_retry
 from api.money import kept, sides
 from api.money.periods import Period
 from api.money.snapshot import DAY, Asked, asked
@@ -38,13 +39,11 @@ def run(database_url: str, settings: Settings, tenant: str, *, period: Period) -
     """Runs of one period wait for each other. Refused 422 where there is nothing to compare with, Retry where Postgres is away."""
     _sensible(period)
     try:
-        with connect(database_url, name="reconcile") as keeping, keeping.transaction():
+        with exchanged_is_retry(), connect(database_url, name="reconcile") as keeping, keeping.transaction():
             kept.alone(keeping, tenant, period)
             with patient(database_url, name="reconcile", longest_s=LONGEST_S) as connection:
                 result = _result(asked(connection, tenant, period), settings)
             return _reconciliation(keeping, tenant, period=period, result=result)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-        raise Retry("the tables are being exchanged or made: ask again in a moment") from error
     except AWAY as error:
         raise Retry("Postgres went away: ask again") from error
 

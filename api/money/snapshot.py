@@ -10,14 +10,13 @@ import msgspec
 import polars as pl
 import psycopg
 
+from api.live import schema_of
 from api.money.periods import Period
 from calls.clock import Micros, to_datetime
-from runtime.problems import Retry
 
 Connection = psycopg.Connection[Any]
 Schema = Mapping[str, type[pl.DataType]]
 DAY: Micros = 86_400_000_000
-_GENERATION = "SELECT n FROM safiri.generations WHERE state = 'live'"
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -48,10 +47,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 def asked(connection: Connection, tenant: str, period: Period) -> Asked:
     """Within the connection's transaction. Raises Retry where there are no tables yet."""
-    found = connection.execute(_GENERATION).fetchone()
-    if found is None:
-        raise Retry("there are no tables yet: `safiri migrate` makes them")
-    return Asked(connection, f"g{found[0]}", tenant, period)
+    return Asked(connection, schema_of(connection), tenant, period)
 
 
 def within(column: str) -> str:
